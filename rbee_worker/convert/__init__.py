@@ -1,0 +1,1 @@
+"""GGUF to ONNX, in a process of its own."""

@@ -1,0 +1,1 @@
+"""The things we decide about, as frozen values."""

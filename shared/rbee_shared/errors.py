@@ -1,0 +1,166 @@
+"""Every kind of error a user can meet, and the errors that more than one process raises.
+
+    RbeeError                    INTERNAL: our fault
+    ├── InvalidArgumentError     the request is wrong whatever the state of the system
+    ├── NotFoundError            the named thing does not exist
+    ├── AlreadyExistsError       the name or id is taken
+    ├── FailedPreconditionError  the thing exists but is in the wrong state for this
+    ├── ResourceExhaustedError   there is no room for this now
+    ├── UnavailableError         the peer cannot be reached; later may work
+    ├── DeadlineExceededError    the time given is over
+    ├── UnauthenticatedError     who calls is not known
+    ├── PermissionDeniedError    who calls may not do this
+    ├── DataLossError            what is stored is damaged
+    ├── UnimplementedError       this version cannot do it
+    └── JobCancelledError        somebody asked for the work to stop
+
+gRPC is not named here: `rpc.errors` maps kinds to status codes, once, in both directions.
+"""
+
+
+class RbeeError(Exception):
+    """Base of all. The message says what is wrong; `reason` is stable; `hint` says what to do."""
+
+    reason: str = "INTERNAL"
+    hint: str = ""
+
+    def __init__(self, message: str, *, reason: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        if reason:
+            self.reason = reason
+        if hint:
+            self.hint = hint
+
+
+class InvalidArgumentError(RbeeError):
+    """The request is wrong whatever the state of the system."""
+
+    reason = "INVALID_ARGUMENT"
+
+
+class NotFoundError(RbeeError):
+    """The named thing does not exist."""
+
+    reason = "NOT_FOUND"
+
+
+class AlreadyExistsError(RbeeError):
+    """The name or id is taken."""
+
+    reason = "ALREADY_EXISTS"
+
+
+class FailedPreconditionError(RbeeError):
+    """The thing exists but is in the wrong state for this."""
+
+    reason = "FAILED_PRECONDITION"
+
+
+class ResourceExhaustedError(RbeeError):
+    """There is no room for this now."""
+
+    reason = "RESOURCE_EXHAUSTED"
+
+
+class UnavailableError(RbeeError):
+    """The peer cannot be reached; trying again later may work."""
+
+    reason = "UNAVAILABLE"
+
+
+class DeadlineExceededError(RbeeError):
+    """The time given is over."""
+
+    reason = "DEADLINE_EXCEEDED"
+    hint = "give it more time with `--timeout`"
+
+
+class UnauthenticatedError(RbeeError):
+    """Who calls is not known."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(RbeeError):
+    """Who calls may not do this."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class DataLossError(RbeeError):
+    """What is stored is damaged."""
+
+    reason = "DATA_LOSS"
+
+
+class UnimplementedError(RbeeError):
+    """This version of rbee cannot do it."""
+
+    reason = "UNIMPLEMENTED"
+    hint = "`rbee version` shows the versions; a newer one may know how"
+
+
+class JobCancelledError(RbeeError):
+    """Somebody asked for the work to stop."""
+
+    reason = "CANCELLED"
+
+
+class JobNotFoundError(NotFoundError):
+    """No job has the given id, or it ended longer ago than jobs are kept."""
+
+    reason = "JOB_NOT_FOUND"
+    hint = "`rbee job list` shows the jobs that are known"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"no job `{job_id}`")
+
+
+class JobIdTakenError(AlreadyExistsError):
+    """A job with this id does something else."""
+
+    reason = "JOB_ID_TAKEN"
+    hint = "leave the id out: the queen makes a new one"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job `{job_id}` exists and does something else")
+
+
+class HiveNotFoundError(NotFoundError):
+    """No hive has the given name."""
+
+    reason = "HIVE_NOT_FOUND"
+    hint = "`rbee hive list` shows the hives that are known"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no hive named `{name}`")
+
+
+class WorkerNotFoundError(NotFoundError):
+    """No worker has the given id."""
+
+    reason = "WORKER_NOT_FOUND"
+    hint = "`rbee worker list` shows the workers that run"
+
+    def __init__(self, worker_id: str) -> None:
+        super().__init__(f"no worker `{worker_id}`")
+
+
+class ModelNotFoundError(NotFoundError):
+    """The model is not on this hive."""
+
+    reason = "MODEL_NOT_FOUND"
+    hint = "`rbee model list` shows the models that are here; `rbee model pull` fetches one"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"no model `{model}` on this hive")
+
+
+class DeviceNotFoundError(NotFoundError):
+    """The hive has no such device."""
+
+    reason = "DEVICE_NOT_FOUND"
+    hint = "`rbee device list` shows what is there; rbee never falls back to another device"
+
+    def __init__(self, device: str, hive: str) -> None:
+        super().__init__(f"hive `{hive}` has no device `{device}`")

@@ -1,0 +1,1 @@
+"""Operations being done, and the story each one tells."""

@@ -1,0 +1,1 @@
+"""gRPC edges: servers, channels, context, errors."""
