@@ -14,13 +14,18 @@
     ├── UnimplementedError       this version cannot do it
     └── JobCancelledError        somebody asked for the work to stop
 
-gRPC is not named here: `rpc.errors` maps kinds to status codes, once, in both directions.
+A kind is one of the canonical codes of google.rpc.Code, which gRPC, job errors and child processes
+all carry as a number. gRPC itself is not named here.
 """
+
+from collections.abc import Iterator
+from typing import cast
 
 
 class RbeeError(Exception):
     """Base of all. The message says what is wrong; `reason` is stable; `hint` says what to do."""
 
+    code: int = 13
     reason: str = "INTERNAL"
     hint: str = ""
 
@@ -32,45 +37,78 @@ class RbeeError(Exception):
             self.hint = hint
 
 
+def kind_of(code: int) -> type[RbeeError]:
+    """Return the kind with that canonical code; RbeeError itself for an unknown one."""
+    return next((kind for kind in RbeeError.__subclasses__() if kind.code == code), RbeeError)
+
+
+def rebuild(code: int, reason: str, message: str, hint: str) -> RbeeError:
+    """Return the error that another process meant, as its kind with its own reason and hint."""
+    return kind_of(code)(message, reason=reason, hint=hint)
+
+
+def known(error: Exception) -> RbeeError | None:
+    """Return the RbeeError that `error` is or, as a group, holds first; None for a bug.
+
+    A TaskGroup wraps whatever ends it, its own body's error included.
+    """
+    return next(_leaves(error), None)
+
+
+def _leaves(error: Exception) -> Iterator[RbeeError]:
+    if isinstance(error, RbeeError):
+        yield error
+    elif isinstance(error, ExceptionGroup):
+        for each in cast("ExceptionGroup[Exception]", error).exceptions:
+            yield from _leaves(each)
+
+
 class InvalidArgumentError(RbeeError):
     """The request is wrong whatever the state of the system."""
 
+    code = 3
     reason = "INVALID_ARGUMENT"
 
 
 class NotFoundError(RbeeError):
     """The named thing does not exist."""
 
+    code = 5
     reason = "NOT_FOUND"
 
 
 class AlreadyExistsError(RbeeError):
     """The name or id is taken."""
 
+    code = 6
     reason = "ALREADY_EXISTS"
 
 
 class FailedPreconditionError(RbeeError):
     """The thing exists but is in the wrong state for this."""
 
+    code = 9
     reason = "FAILED_PRECONDITION"
 
 
 class ResourceExhaustedError(RbeeError):
     """There is no room for this now."""
 
+    code = 8
     reason = "RESOURCE_EXHAUSTED"
 
 
 class UnavailableError(RbeeError):
     """The peer cannot be reached; trying again later may work."""
 
+    code = 14
     reason = "UNAVAILABLE"
 
 
 class DeadlineExceededError(RbeeError):
     """The time given is over."""
 
+    code = 4
     reason = "DEADLINE_EXCEEDED"
     hint = "give it more time with `--timeout`"
 
@@ -78,24 +116,28 @@ class DeadlineExceededError(RbeeError):
 class UnauthenticatedError(RbeeError):
     """Who calls is not known."""
 
+    code = 16
     reason = "UNAUTHENTICATED"
 
 
 class PermissionDeniedError(RbeeError):
     """Who calls may not do this."""
 
+    code = 7
     reason = "PERMISSION_DENIED"
 
 
 class DataLossError(RbeeError):
     """What is stored is damaged."""
 
+    code = 15
     reason = "DATA_LOSS"
 
 
 class UnimplementedError(RbeeError):
     """This version of rbee cannot do it."""
 
+    code = 12
     reason = "UNIMPLEMENTED"
     hint = "`rbee version` shows the versions; a newer one may know how"
 
@@ -103,6 +145,7 @@ class UnimplementedError(RbeeError):
 class JobCancelledError(RbeeError):
     """Somebody asked for the work to stop."""
 
+    code = 1
     reason = "CANCELLED"
 
 
