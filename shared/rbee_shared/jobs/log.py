@@ -1,0 +1,147 @@
+"""The event log of one job: what it says, in order, for any number of watchers at any time.
+
+A producer appends and never waits. Each watcher has a cursor: the last sequence it was given. The
+log is bounded: a newer progress takes the place of an older one of the same action and target,
+past the bound the oldest narrations are folded into one that says how many they were, and
+completions are as many as the context holds tokens. What a watcher has not had yet reaches it in
+messages with neighbouring completions merged. Every event that a watcher gets stands for the
+sequences from `first_sequence` to `sequence`, and those ranges join without a gap: nothing is left
+out unsaid.
+"""
+
+import asyncio
+import threading
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Callable
+from time import time
+from typing import TypeVar
+
+from rbee.v1 import inference_pb2, job_pb2, operation_pb2
+from rbee_shared.contracts import wire
+from rbee_shared.errors import RbeeError
+from rbee_shared.jobs.merge import fold, gather, is_ended
+from rbee_shared.limits import NARRATIONS_MAX
+from rbee_shared.narration.event import Narration
+
+T = TypeVar("T")
+ProgressKey = tuple[str, str, str]
+
+
+class JobLog:
+    """The log of one job. `narrate` and `complete` may be called from any thread.
+
+    Nothing is appended after a terminal state: that is always the last event.
+    """
+
+    def __init__(self, *, narrations_max: int = NARRATIONS_MAX) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._narrations_max = narrations_max
+        self._events: list[job_pb2.JobEvent] = []
+        self._sequences: list[int] = []
+        self._progress: dict[ProgressKey, int] = {}
+        self._narration_count = 0
+        self._changed = asyncio.Event()
+        self.last_sequence = 0
+        self.last_told = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the terminal state is in the log."""
+        return bool(self._events) and is_ended(self._events[-1])
+
+    def narrate(self, narration: Narration) -> None:
+        """Append a narration; a progress replaces the one before it."""
+        self._in_loop(self._narrate, narration)
+
+    def complete(self, completion: inference_pb2.Completion) -> None:
+        """Append tokens of an answer."""
+        self._in_loop(self._complete, completion)
+
+    def result(self, result: operation_pb2.Result) -> None:
+        """Append what the operation returned."""
+        self._append(job_pb2.JobEvent(result=result))
+
+    def state(self, state: job_pb2.JobState.ValueType, error: RbeeError | None = None) -> None:
+        """Append a change of state; a terminal one ends the log."""
+        change = job_pb2.JobStateChange(state=state)
+        if error is not None:
+            change.error.CopyFrom(wire.error_to_proto(error))
+        self._append(job_pb2.JobEvent(state=change))
+
+    def read(self, after: int) -> list[job_pb2.JobEvent]:
+        """Return the next events after that sequence, at most one message full of them."""
+        return gather(self._events, bisect_right(self._sequences, after), after)
+
+    async def follow(
+        self, after: int, pause_s: Callable[[], float]
+    ) -> AsyncGenerator[list[job_pb2.JobEvent]]:
+        """Yield the events after that sequence, then those to come, until the job has ended.
+
+        Args:
+            after: the last sequence that the watcher has; 0 for all.
+            pause_s: the least time between two yields, asked for each.
+        """
+        while True:
+            if events := self.read(after):
+                after = events[-1].sequence
+                yield events
+                if is_ended(events[-1]):
+                    return
+                if pause := pause_s():
+                    await asyncio.sleep(pause)
+            elif self.ended:
+                return
+            else:
+                await self._changed.wait()
+
+    def _in_loop(self, append: Callable[[T], None], said: T) -> None:
+        if threading.get_ident() == self._thread:
+            append(said)
+        else:
+            self._loop.call_soon_threadsafe(append, said)
+
+    def _narrate(self, narration: Narration) -> None:
+        if self.ended:
+            return
+        self.last_told = narration.human
+        event = job_pb2.JobEvent(narration=wire.narration_to_proto(narration))
+        if narration.progress is not None:
+            key = (narration.actor, narration.action, narration.target)
+            self._drop(self._progress.get(key))
+            self._progress[key] = self.last_sequence + 1
+        self._narration_count += 1
+        self._append(event)
+        if self._narration_count > self._narrations_max:
+            self._fold()
+
+    def _complete(self, completion: inference_pb2.Completion) -> None:
+        self._append(job_pb2.JobEvent(completion=completion))
+
+    def _append(self, event: job_pb2.JobEvent) -> None:
+        if self.ended:
+            return
+        self.last_sequence += 1
+        event.sequence = event.first_sequence = self.last_sequence
+        event.create_time.CopyFrom(wire.timestamp(time()))
+        self._events.append(event)
+        self._sequences.append(event.sequence)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _drop(self, sequence: int | None) -> None:
+        if sequence is None:
+            return
+        index = bisect_right(self._sequences, sequence) - 1
+        if index >= 0 and self._sequences[index] == sequence:
+            del self._events[index], self._sequences[index]
+            self._narration_count -= 1
+
+    def _fold(self) -> None:
+        kept, folded = fold(self._events, self._narrations_max // 10)
+        self._replace(kept)
+        self._narration_count -= folded
+
+    def _replace(self, events: list[job_pb2.JobEvent]) -> None:
+        self._events = events
+        self._sequences = [event.sequence for event in events]

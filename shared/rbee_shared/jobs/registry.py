@@ -1,0 +1,145 @@
+"""The jobs that this process knows: running ones, and ended ones for a while. No tasks here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rbee.v1 import job_pb2, operation_pb2
+from rbee_shared.contracts import wire
+from rbee_shared.errors import (
+    InvalidArgumentError,
+    JobNotFoundError,
+    RbeeError,
+    ResourceExhaustedError,
+)
+from rbee_shared.jobs.log import JobLog
+from rbee_shared.jobs.merge import TERMINAL
+from rbee_shared.limits import JOB_KEPT_S, JOBS_KEPT_MAX, JOBS_RUNNING_MAX, PAGE_SIZE, PAGE_SIZE_MAX
+
+
+@dataclass(slots=True)
+class JobEntry:
+    """One job of this process. Times are seconds since the epoch; 0 means not yet."""
+
+    id: str
+    request: job_pb2.Job  # id, operation, terms: what was asked for
+    log: JobLog
+    number: int  # the order of submission
+    create_time_s: float
+    lease_s: float | None  # None: lives without watchers
+    state: job_pb2.JobState.ValueType = job_pb2.JOB_STATE_QUEUED
+    error: RbeeError | None = None
+    start_time_s: float = 0.0
+    end_time_s: float = 0.0
+    watcher_count: int = 0
+    unwatched_since_s: float = 0.0  # on the loop's clock
+    cancel_reason: str = ""
+
+    @property
+    def operation(self) -> operation_pb2.Operation:
+        """What is asked for, prompts included."""
+        return self.request.operation
+
+    @property
+    def ended(self) -> bool:
+        """Whether its state is terminal."""
+        return self.state in TERMINAL
+
+    def to_proto(self) -> job_pb2.Job:
+        """Return the job as others may see it: without prompts."""
+        job = job_pb2.Job()
+        job.CopyFrom(self.request)
+        if job.operation.HasField("infer"):
+            job.operation.infer.ClearField("conversation")
+            job.operation.infer.ClearField("prompt")
+        if job.operation.HasField("embed"):
+            job.operation.embed.ClearField("inputs")
+        job.state = self.state
+        job.last_sequence = self.log.last_sequence
+        job.create_time.CopyFrom(wire.timestamp(self.create_time_s))
+        if self.start_time_s:
+            job.start_time.CopyFrom(wire.timestamp(self.start_time_s))
+        if self.end_time_s:
+            job.end_time.CopyFrom(wire.timestamp(self.end_time_s))
+        if self.error is not None:
+            job.error.CopyFrom(wire.error_to_proto(self.error))
+        return job
+
+
+class JobRegistry:
+    """The jobs by id, bounded: so many running ones, so many ended ones, for so long."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, JobEntry] = {}
+        self._count = 0
+
+    def find(self, job_id: str) -> JobEntry | None:
+        """Return the job of that id, or None."""
+        return self._entries.get(job_id)
+
+    def get(self, job_id: str) -> JobEntry:
+        """Return the job of that id.
+
+        Raises:
+            JobNotFoundError: no such job.
+        """
+        entry = self._entries.get(job_id)
+        if entry is None:
+            raise JobNotFoundError(job_id)
+        return entry
+
+    def add(self, request: job_pb2.Job, *, lease_s: float | None, now_s: float) -> JobEntry:
+        """Take in a new job and forget those that ended too long ago.
+
+        Raises:
+            ResourceExhaustedError: too many jobs run.
+        """
+        self._forget(now_s)
+        if len(self.running()) >= JOBS_RUNNING_MAX:
+            raise ResourceExhaustedError(
+                f"{JOBS_RUNNING_MAX} jobs run already",
+                reason="JOBS_FULL",
+                hint="wait for one to end, or `rbee job cancel` one",
+            )
+        self._count += 1
+        entry = JobEntry(
+            id=request.id,
+            request=request,
+            log=JobLog(),
+            number=self._count,
+            create_time_s=now_s,
+            lease_s=lease_s,
+        )
+        self._entries[entry.id] = entry
+        return entry
+
+    def running(self) -> list[JobEntry]:
+        """Return the jobs that have not ended."""
+        return [entry for entry in self._entries.values() if not entry.ended]
+
+    def page(
+        self, states: Sequence[job_pb2.JobState.ValueType], page_size: int, page_token: str
+    ) -> tuple[list[JobEntry], str]:
+        """Return a page of jobs, newest first, and the token of the next page.
+
+        Raises:
+            InvalidArgumentError: the size or the token is out of range.
+        """
+        if not 0 <= page_size <= PAGE_SIZE_MAX:
+            raise InvalidArgumentError(f"page_size is not between 1 and {PAGE_SIZE_MAX}")
+        if page_token and not page_token.isdecimal():
+            raise InvalidArgumentError("page_token is not from this list")
+        before = int(page_token) if page_token else self._count + 1
+        found = [
+            entry
+            for entry in sorted(self._entries.values(), key=lambda entry: -entry.number)
+            if entry.number < before and (not states or entry.state in states)
+        ]
+        size = page_size or PAGE_SIZE
+        token = str(found[size - 1].number) if len(found) > size else ""
+        return found[:size], token
+
+    def _forget(self, now_s: float) -> None:
+        ended = [entry for entry in self._entries.values() if entry.ended]
+        for index, entry in enumerate(sorted(ended, key=lambda entry: -entry.end_time_s)):
+            if index >= JOBS_KEPT_MAX or now_s - entry.end_time_s > JOB_KEPT_S:
+                del self._entries[entry.id]

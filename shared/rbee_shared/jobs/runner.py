@@ -1,0 +1,154 @@
+"""Doing operations as jobs: the one place where a job's context is set and its end is written.
+
+An operation is a coroutine that runs inside a job and returns a typed result; all that it tells on
+the way goes to the job's log, found through the context. The runner starts it in a task of its
+own, so no context can leak, and writes exactly one terminal event when that task is over, however
+it ends: done, failed, cancelled, out of time, or abandoned by all who watched it.
+"""
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from time import time
+
+from rbee.v1 import job_pb2, operation_pb2
+from rbee_shared.contracts import wire
+from rbee_shared.errors import (
+    DeadlineExceededError,
+    JobCancelledError,
+    JobIdTakenError,
+    RbeeError,
+    known,
+)
+from rbee_shared.jobs.registry import JobEntry, JobRegistry
+from rbee_shared.narration.context import JOB, JobContext
+
+Execute = Callable[[operation_pb2.Operation], Awaitable[operation_pb2.Result]]
+
+
+class JobRunner:
+    """Runs jobs of one process. Made by `running_jobs`."""
+
+    def __init__(self, execute: Execute, tasks: asyncio.TaskGroup) -> None:
+        self._execute = execute
+        self._tasks = tasks
+        self._works: dict[str, asyncio.Task[operation_pb2.Result | RbeeError]] = {}
+        self.registry = JobRegistry()
+
+    def submit(self, request: job_pb2.Job, *, timeout_s: float, lease_s: float | None) -> JobEntry:
+        """Start a job, or return the one with this id if it does the same.
+
+        Args:
+            request: id, operation and terms.
+            timeout_s: the job is stopped after so long.
+            lease_s: it is cancelled when nobody has watched it for so long; None for never.
+
+        Raises:
+            JobIdTakenError: a job with this id does something else.
+            ResourceExhaustedError: too many jobs run.
+        """
+        entry = self.registry.find(request.id)
+        if entry is not None:
+            if entry.operation != request.operation:
+                raise JobIdTakenError(request.id)
+            return entry
+        now_s = time()
+        request.deadline_time.CopyFrom(wire.timestamp(now_s + timeout_s))
+        entry = self.registry.add(request, lease_s=lease_s, now_s=now_s)
+        entry.log.state(job_pb2.JOB_STATE_QUEUED)
+        context = contextvars.copy_context()
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        context.run(
+            JOB.set, JobContext(entry.id, request.correlation_id, deadline_s, story=entry.log)
+        )
+        work = self._tasks.create_task(
+            self._work(entry, deadline_s), name=entry.id, context=context
+        )
+        self._works[entry.id] = work
+        work.add_done_callback(partial(self._end, entry))
+        return entry
+
+    def cancel(self, job_id: str, reason: str) -> JobEntry:
+        """Ask a job to stop. Idempotent; an ended job is returned as it is.
+
+        Raises:
+            JobNotFoundError: no such job.
+        """
+        entry = self.registry.get(job_id)
+        work = self._works.get(job_id)
+        if work is not None and not entry.cancel_reason:
+            entry.cancel_reason = reason or "cancelled on request"
+            work.cancel()
+        return entry
+
+    def cancel_all(self, reason: str) -> None:
+        """Ask every running job to stop."""
+        for entry in self.registry.running():
+            self.cancel(entry.id, reason)
+
+    @contextmanager
+    def watching(self, entry: JobEntry) -> Generator[None]:
+        """Count the caller as a watcher; the job's lease begins when the last one leaves."""
+        entry.watcher_count += 1
+        try:
+            yield
+        finally:
+            entry.watcher_count -= 1
+            if entry.watcher_count == 0 and entry.lease_s is not None and not entry.ended:
+                loop = asyncio.get_running_loop()
+                loop.call_later(entry.lease_s, self._abandon, entry, loop.time())
+                entry.unwatched_since_s = loop.time()
+
+    def _abandon(self, entry: JobEntry, since_s: float) -> None:
+        if entry.watcher_count == 0 and entry.unwatched_since_s == since_s and not entry.ended:
+            away = f" for {entry.lease_s:.0f} s" if entry.lease_s else ""
+            self.cancel(entry.id, f"nobody watched the job{away}")
+
+    async def _work(self, entry: JobEntry, deadline_s: float) -> operation_pb2.Result | RbeeError:
+        entry.state, entry.start_time_s = job_pb2.JOB_STATE_RUNNING, time()
+        entry.log.state(job_pb2.JOB_STATE_RUNNING)
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                return await self._execute(entry.operation)
+        except TimeoutError:
+            doing = f" while {entry.log.last_told}" if entry.log.last_told else ""
+            return DeadlineExceededError(f"the time of the job is over{doing}")
+        except Exception as error:  # the edge: whatever ends a job is its outcome
+            expected = known(error)
+            if expected is None:
+                logging.exception("job %s ends by a bug", entry.id)
+                name = type(error).__name__
+                return RbeeError(f"rbee has a bug ({name})", hint="please report it with the log")
+            return expected
+
+    def _end(self, entry: JobEntry, work: asyncio.Task[operation_pb2.Result | RbeeError]) -> None:
+        del self._works[entry.id]
+        entry.end_time_s = time()
+        outcome = (
+            JobCancelledError(entry.cancel_reason or "cancelled")
+            if work.cancelled()
+            else work.result()
+        )
+        if isinstance(outcome, operation_pb2.Result):
+            entry.log.result(outcome)
+            entry.state = job_pb2.JOB_STATE_COMPLETED
+            entry.log.state(entry.state)
+            return
+        cancelled = isinstance(outcome, JobCancelledError)
+        entry.state = job_pb2.JOB_STATE_CANCELLED if cancelled else job_pb2.JOB_STATE_FAILED
+        entry.error = outcome
+        entry.log.state(entry.state, outcome)
+
+
+@asynccontextmanager
+async def running_jobs(execute: Execute, *, who: str) -> AsyncGenerator[JobRunner]:
+    """Run jobs inside the block; what still runs at its end is cancelled and waited for."""
+    async with asyncio.TaskGroup() as tasks:
+        runner = JobRunner(execute, tasks)
+        try:
+            yield runner
+        finally:
+            runner.cancel_all(f"the {who} stops")

@@ -1,0 +1,57 @@
+"""Every bound of the edges, in one table. Reaching one is an answer, never memory."""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# Messages and calls
+MESSAGE_BYTES_MAX = 16 * MIB
+METADATA_BYTES_MAX = 16 * KIB
+CONNECT_TIMEOUT_S = 5.0
+CALL_TIMEOUT_S = 10.0  # of a unary call that nobody gave a deadline
+KEEPALIVE_S = 10.0
+PING_TIMEOUT_S = 5.0  # without it a frozen peer is noticed after 60 s
+RECONNECT_S = 0.1
+RECONNECT_S_MAX = 0.5
+GRACE_S = 2.0  # for running calls when a server stops
+
+# Jobs
+JOBS_RUNNING_MAX = 1_000
+JOBS_KEPT_MAX = 1_000  # ended ones
+JOB_KEPT_S = 3_600.0
+JOB_TIMEOUT_S_MAX = 24 * 3_600.0
+JOB_TIMEOUT_S = {  # by operation; others DEFAULT_JOB_TIMEOUT_S
+    "infer": 3_600.0,
+    "embed": 600.0,
+    "model_download": 24 * 3_600.0,
+    "model_verify": 3_600.0,
+    "worker_spawn": 24 * 3_600.0,  # may pull the model first
+}
+DEFAULT_JOB_TIMEOUT_S = 60.0
+HIVE_LEASE_S = 15.0  # a hive keeps a job without a watcher for so long
+CANCEL_TIMEOUT_S = 2.0  # for telling the next hop
+
+# One job's log
+NARRATIONS_MAX = 10_000
+MERGED_TOKENS_MAX = 256
+BATCH_EVENTS_MAX = 256
+BATCH_BYTES_MAX = 256 * KIB
+
+# Pacing of streams
+PAUSE_S_MAX = 0.1
+SNAPSHOT_INTERVAL_S = 1.0
+
+# Child processes
+LINE_BYTES_MAX = 64 * KIB
+LINES_KEPT_MAX = 1_000
+START_TIMEOUT_S = 20.0  # of a daemon, to its ready line
+STOP_GRACE_S = 10.0  # between SIGTERM and SIGKILL
+LOG_BYTES_MAX = 10 * MIB
+
+# What people write
+PROMPT_CHARS_MAX = 1_000_000
+MESSAGES_MAX = 1_000
+NAME_LENGTH_MAX = 63
+REFERENCE_LENGTH_MAX = 512
+JOB_ID_LENGTH_MAX = 64
+PAGE_SIZE = 100
+PAGE_SIZE_MAX = 1_000

@@ -1,0 +1,106 @@
+"""Domain errors to gRPC status and back, by their canonical code. The only file that knows both.
+
+`reason` and `hint` travel in google.rpc.ErrorInfo, as https://google.aip.dev/193 has it.
+"""
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from rbee_shared.errors import RbeeError, known, rebuild
+from rbee_shared.narration.redact import clean_text
+
+DOMAIN = "rbee"
+DETAILS = "grpc-status-details-bin"
+STATUS_BY_CODE = {status.value[0]: status for status in grpc.StatusCode}
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"  # generic in stubs only
+
+
+async def abort_with(context: grpc.aio.ServicerContext[Any, Any], error: RbeeError) -> NoReturn:
+    """End the call with the status of the error's kind."""
+    message = clean_text(str(error))
+    status = status_pb2.Status(code=error.code, message=message)
+    info = error_details_pb2.ErrorInfo(
+        reason=error.reason, domain=DOMAIN, metadata={"hint": clean_text(error.hint)}
+    )
+    status.details.add().Pack(info)
+    details = ((DETAILS, status.SerializeToString()),)
+    await context.abort(STATUS_BY_CODE[error.code], message, details)
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Turns every RbeeError that a servicer method raises into its status.
+
+    A bug is not one: grpc answers UNKNOWN and logs its traceback. Methods that write to their
+    context instead of returning or yielding (those of grpc's own services) pass through.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Wrap the handler of one call."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None  # an unknown method; grpc answers UNIMPLEMENTED
+        codec = (handler.request_deserializer, handler.response_serializer)
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(_one(handler.unary_unary), *codec)
+        if inspect.isasyncgenfunction(handler.unary_stream):
+            return grpc.unary_stream_rpc_method_handler(_many(handler.unary_stream), *codec)
+        return handler
+
+
+def _one(method: Any) -> Any:
+    async def call(request: Any, context: Any) -> Any:
+        try:
+            return await method(request, context)
+        except (RbeeError, ExceptionGroup) as error:
+            await abort_with(context, _expected(error))
+
+    return call
+
+
+def _many(method: Any) -> Any:
+    async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+        try:
+            async for response in method(request, context):
+                yield response
+        except (RbeeError, ExceptionGroup) as error:
+            await abort_with(context, _expected(error))
+
+    return call
+
+
+def _expected(error: RbeeError | ExceptionGroup[Exception]) -> RbeeError:
+    found = known(error)
+    if found is None:
+        raise error
+    return found
+
+
+@asynccontextmanager
+async def rpc_errors(peer: str) -> AsyncGenerator[None]:
+    """Raise the RbeeError that the peer meant instead of grpc's own error."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc(error, peer) from error
+
+
+def from_rpc(error: grpc.aio.AioRpcError, peer: str) -> RbeeError:
+    """Rebuild the error: its kind from the status, its reason and hint from ErrorInfo."""
+    code, message = error.code().value[0], error.details() or error.code().name
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS and isinstance(value, bytes):
+            info = error_details_pb2.ErrorInfo()
+            for detail in status_pb2.Status.FromString(value).details:
+                if detail.Unpack(info):
+                    return rebuild(code, info.reason, clean_text(message), info.metadata["hint"])
+    return rebuild(code, "", f"{peer}: {clean_text(message)}", "")

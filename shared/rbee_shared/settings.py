@@ -1,0 +1,94 @@
+"""Settings: environment `RBEE_*` over `config.toml` over defaults; flags are the caller's own.
+
+Every setting is one row of `Settings`. `[queen] listen` in the file is `RBEE_QUEEN_LISTEN` in the
+environment. An unknown key is an error that names the nearest known one.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from rbee_shared.errors import InvalidArgumentError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a user may set. A field `a_b_c` is the key `b_c` of the section `[a]`."""
+
+    queen_listen: str = "127.0.0.1:7833"
+    queen_separate_hive: bool = False
+    hive_keep_alive_s: float = -1.0  # workers live on idle for so long; negative: for ever
+    hive_cores: int = 0  # cores for all workers; 0: all of the machine
+    hive_pull_timeout_s: float = 3_600.0
+
+
+def load(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings.
+
+    Raises:
+        InvalidArgumentError: the file is not TOML, a key is unknown, or a value has a wrong type.
+    """
+    settings = Settings()
+    if file.is_file():
+        settings = replace(settings, **_from_file(file))
+    given: dict[str, Any] = {}
+    for each in fields(Settings):
+        text = environment.get(f"RBEE_{each.name.upper()}")
+        if text is not None:
+            given[each.name] = _typed(each.name, text)
+    return replace(settings, **given)
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        sections = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(
+            f"`{file}` is not TOML: {error}", reason="SETTINGS_MALFORMED"
+        ) from error
+    values: dict[str, Any] = {}
+    for section, keys in sections.items():
+        if not isinstance(keys, dict):
+            raise _unknown(section, file)
+        for key, value in cast("dict[str, Any]", keys).items():
+            name = f"{section}_{key}"
+            if name not in Settings.__slots__:
+                raise _unknown(f"{section}.{key}", file)
+            values[name] = _typed(name, value)
+    return values
+
+
+def _typed(name: str, value: Any) -> Any:
+    default = getattr(Settings(), name)
+    if isinstance(default, bool):
+        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        typed = words.get(str(value).lower())
+    else:
+        try:
+            typed = type(default)(value)
+        except (TypeError, ValueError):
+            typed = None
+    if typed is None:
+        raise InvalidArgumentError(
+            f"the setting `{_dotted(name)}` is not a {type(default).__name__}",
+            reason="SETTING_MALFORMED",
+        )
+    return typed
+
+
+def _dotted(name: str) -> str:
+    return name.replace("_", ".", 1)
+
+
+def _unknown(key: str, file: Path) -> InvalidArgumentError:
+    known = [_dotted(name) for name in Settings.__slots__]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.3)
+    return InvalidArgumentError(
+        f"unknown setting `{key}` in `{file}`",
+        reason="SETTING_UNKNOWN",
+        hint=f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}",
+    )
