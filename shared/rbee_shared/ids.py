@@ -50,3 +50,19 @@ def check_name(name: str, what: str) -> str:
             hint=f"letters, digits, `-` and `_`, at most {NAME_LENGTH_MAX}",
         )
     return name
+
+
+def check_loopback(listen: str) -> str:
+    """Return `listen` if it is `host:port` on this machine's loopback.
+
+    Raises:
+        InvalidArgumentError: it is not; nothing listens on a network without certificates.
+    """
+    host, _, port = listen.rpartition(":")
+    if host not in ("127.0.0.1", "localhost", "[::1]") or not port.isdecimal():
+        raise InvalidArgumentError(
+            f"`{listen}` is not an address on loopback",
+            reason="ADDRESS_NOT_LOOPBACK",
+            hint="`127.0.0.1:7833` is; port 0 takes a free one",
+        )
+    return listen

@@ -24,19 +24,19 @@ class Batch(Protocol):
         ...
 
 
-def _ignore(sequence: int) -> None:
+def _ignore(_: job_pb2.JobEvent) -> None:
     """The default of `heard`."""
 
 
 async def relay(
-    batches: AsyncIterable[Batch], *, peer: str, heard: Callable[[int], None] = _ignore
+    batches: AsyncIterable[Batch], *, peer: str, heard: Callable[[job_pb2.JobEvent], None] = _ignore
 ) -> operation_pb2.Result:
     """Tell all that the peer's job tells, and return its result.
 
     Args:
         batches: the peer's stream.
         peer: who that is, for people.
-        heard: called with the peer's last sequence after each batch.
+        heard: called with each of the peer's events before it is told.
 
     Raises:
         RbeeError: the error that ended the peer's job; JobCancelledError if it was cancelled there.
@@ -45,14 +45,13 @@ async def relay(
     result = operation_pb2.Result()
     async for batch in batches:
         for event in batch.events:
+            heard(event)
             if event.HasField("result"):
                 result = event.result
             elif is_ended(event):
                 return _outcome(event.state, result)
             else:
                 _tell(event)
-        if batch.events:
-            heard(batch.events[-1].sequence)
     raise UnavailableError(f"{peer} stopped telling before its job ended", reason="STREAM_BROKEN")
 
 

@@ -24,7 +24,7 @@ from rbee_shared.errors import (
     known,
 )
 from rbee_shared.jobs.registry import JobEntry, JobRegistry
-from rbee_shared.narration.context import JOB, JobContext
+from rbee_shared.narration.context import JOB, JobContext, Story
 
 Execute = Callable[[operation_pb2.Operation], Awaitable[operation_pb2.Result]]
 
@@ -38,13 +38,26 @@ class JobRunner:
         self._works: dict[str, asyncio.Task[operation_pb2.Result | RbeeError]] = {}
         self.registry = JobRegistry()
 
-    def submit(self, request: job_pb2.Job, *, timeout_s: float, lease_s: float | None) -> JobEntry:
+    def story_of(self, job_id: str) -> Story | None:
+        """Return the log of a job for what is told on its behalf; None if it is not known here."""
+        entry = self.registry.find(job_id)
+        return None if entry is None else entry.log
+
+    def submit(
+        self,
+        request: job_pb2.Job,
+        *,
+        timeout_s: float,
+        lease_s: float | None,
+        execute: Execute | None = None,
+    ) -> JobEntry:
         """Start a job, or return the one with this id if it does the same.
 
         Args:
             request: id, operation and terms.
             timeout_s: the job is stopped after so long.
             lease_s: it is cancelled when nobody has watched it for so long; None for never.
+            execute: what does the operation; the runner's own if None.
 
         Raises:
             JobIdTakenError: a job with this id does something else.
@@ -65,7 +78,7 @@ class JobRunner:
             JOB.set, JobContext(entry.id, request.correlation_id, deadline_s, story=entry.log)
         )
         work = self._tasks.create_task(
-            self._work(entry, deadline_s), name=entry.id, context=context
+            self._work(entry, execute or self._execute, deadline_s), name=entry.id, context=context
         )
         self._works[entry.id] = work
         work.add_done_callback(partial(self._end, entry))
@@ -107,12 +120,14 @@ class JobRunner:
             away = f" for {entry.lease_s:.0f} s" if entry.lease_s else ""
             self.cancel(entry.id, f"nobody watched the job{away}")
 
-    async def _work(self, entry: JobEntry, deadline_s: float) -> operation_pb2.Result | RbeeError:
+    async def _work(
+        self, entry: JobEntry, execute: Execute, deadline_s: float
+    ) -> operation_pb2.Result | RbeeError:
         entry.state, entry.start_time_s = job_pb2.JOB_STATE_RUNNING, time()
         entry.log.state(job_pb2.JOB_STATE_RUNNING)
         try:
             async with asyncio.timeout_at(deadline_s):
-                return await self._execute(entry.operation)
+                return await execute(entry.operation)
         except TimeoutError:
             doing = f" while {entry.log.last_told}" if entry.log.last_told else ""
             return DeadlineExceededError(f"the time of the job is over{doing}")

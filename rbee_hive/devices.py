@@ -1,0 +1,115 @@
+"""What this machine can compute on. What is not there is not listed."""
+
+import contextlib
+import logging
+import os
+import platform
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pynvml as untyped_pynvml
+
+from rbee_shared.errors import DeviceNotFoundError
+
+pynvml: Any = untyped_pynvml
+
+CPU = "cpu"
+CUDA = "cuda"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device. `cores` is what workers may use, for the processor; else 0."""
+
+    id: str
+    kind: str
+    name: str
+    memory_bytes: int
+    free_memory_bytes: int
+    cores: int = 0
+    compute_capability: str = ""
+
+
+def detect(cores_max: int = 0) -> tuple[Device, ...]:
+    """Return the processor and the NVIDIA cards; takes some milliseconds, blocks.
+
+    Args:
+        cores_max: cores that workers may use in all; 0 for all of the machine.
+    """
+    return (_processor(cores_max), *_cards())
+
+
+def device_named(devices: tuple[Device, ...], asked: str, hive: str) -> Device:
+    """Return the device that the user asked for: `cpu` is `cpu:0`, `cuda` is `cuda:0`.
+
+    Raises:
+        DeviceNotFoundError: it is not there; there is no falling back.
+    """
+    wanted = asked if ":" in asked else f"{asked or CPU}:0"
+    for device in devices:
+        if device.id == wanted:
+            return device
+    raise DeviceNotFoundError(asked, hive)
+
+
+def _processor(cores_max: int) -> Device:
+    memory = psutil.virtual_memory()
+    cores = _cores()
+    return Device(
+        id=f"{CPU}:0",
+        kind=CPU,
+        name=_processor_name(),
+        memory_bytes=memory.total,
+        free_memory_bytes=memory.available,
+        cores=min(cores, cores_max) if cores_max > 0 else cores,
+    )
+
+
+def _cores() -> int:
+    # threads beyond physical cores, or beyond those this process may run on, halve the speed
+    physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
+    return max(1, min(physical, allowed))
+
+
+def _processor_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cards() -> tuple[Device, ...]:
+    try:
+        with _nvml():
+            return tuple(_card(index) for index in range(pynvml.nvmlDeviceGetCount()))
+    except pynvml.NVMLError as error:
+        logging.debug("no NVIDIA cards: %s", error)
+        return ()
+
+
+@contextlib.contextmanager
+def _nvml() -> Generator[None]:
+    pynvml.nvmlInit()
+    try:
+        yield
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _card(index: int) -> Device:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Device(
+        id=f"{CUDA}:{index}",
+        kind=CUDA,
+        name=str(pynvml.nvmlDeviceGetName(handle)),
+        memory_bytes=int(memory.total),
+        free_memory_bytes=int(memory.free),
+        compute_capability=f"{major}.{minor}",
+    )

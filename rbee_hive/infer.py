@@ -1,0 +1,138 @@
+"""Answering with a model on this hive: have the model, have a worker, pass on what it says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rbee.v1 import inference_pb2, operation_pb2, worker_service_pb2 as pb
+from rbee_hive.workers.admission import Demand
+from rbee_hive.workers.states import SERVING
+from rbee_hive.workers.supervisor import Wanted
+from rbee_hive.workers.worker import Worker
+from rbee_shared.contracts import wire
+from rbee_shared.errors import FailedPreconditionError, InvalidArgumentError, UnavailableError
+from rbee_shared.jobs.relay import relay
+from rbee_shared.limits import MESSAGES_MAX, PROMPT_CHARS_MAX
+from rbee_shared.narration.event import Level
+from rbee_shared.narration.narrate import narrate
+from rbee_shared.rpc.errors import rpc_errors
+
+if TYPE_CHECKING:
+    from rbee_hive.hive import Hive
+
+DEATH_NOTICE_S = 2.0  # a broken stream and the end of the process behind it come apart by less
+CONTEXT_LENGTH_DEFAULT_MAX = 8_192  # a longer context is granted to those who ask for it
+
+
+async def infer(hive: Hive, operation: operation_pb2.InferOperation) -> operation_pb2.InferResult:
+    """Answer; the tokens go to the current job.
+
+    Raises:
+        RbeeError: why there is no answer.
+    """
+    _check(operation)
+    worker = await _worker_for(hive, operation)
+    narrate(
+        "infer_start",
+        "{model} answers on {worker}",
+        target=worker.spec.id,
+        level=Level.DEBUG,
+        model=worker.spec.alias or worker.spec.model,
+        worker=worker.spec.id,
+    )
+    request = pb.GenerateRequest(sampling=operation.sampling)
+    if operation.HasField("conversation"):
+        request.conversation.CopyFrom(operation.conversation)
+    else:
+        request.prompt = operation.prompt
+    result = await _generate(worker, request)
+    result.model, result.hive, result.worker_id = worker.spec.model, hive.name, worker.spec.id
+    return result
+
+
+async def wanted_for(
+    hive: Hive,
+    model_text: str,
+    *,
+    device: str,
+    cores: int = 0,
+    context_length: int = 0,
+    keep_alive_s: float | None = None,
+) -> Wanted:
+    """Have the model here, pulled if need be, and return what a worker for it is to be like.
+
+    Raises:
+        RbeeError: the model cannot be had, or the context is longer than it has.
+    """
+    model = await hive.models.find(model_text) or await hive.models.pull(model_text)
+    if not 0 <= context_length <= model.context_length:
+        raise InvalidArgumentError(
+            f"a context of {context_length} tokens; the model has {model.context_length}",
+            reason="CONTEXT_TOO_LONG",
+        )
+    keep = hive.settings.hive_keep_alive_s if keep_alive_s is None else keep_alive_s
+    return Wanted(
+        model=model.reference,
+        alias=model.alias,
+        folder=model.folder,
+        demand=Demand(
+            weights_bytes=model.weights_bytes,
+            kv_bytes_per_token=model.kv_bytes_per_token,
+            context_length=context_length or min(model.context_length, CONTEXT_LENGTH_DEFAULT_MAX),
+            cores=cores,
+        ),
+        device=device,
+        keep_alive_s=keep,
+    )
+
+
+async def _worker_for(hive: Hive, operation: operation_pb2.InferOperation) -> Worker:
+    if operation.worker_id:
+        worker = hive.workers.get(operation.worker_id)
+        if worker.state not in SERVING:
+            raise FailedPreconditionError(
+                f"worker `{worker.spec.id}` is {worker.state.name.lower()}",
+                reason="WORKER_NOT_READY",
+                hint="leave `--worker` out: the hive chooses one",
+            )
+        return worker
+    keep_alive_s = wire.seconds(operation.keep_alive) if operation.HasField("keep_alive") else None
+    wanted = await wanted_for(
+        hive, operation.model, device=operation.device, keep_alive_s=keep_alive_s
+    )
+    return await hive.workers.serving(wanted)
+
+
+async def _generate(worker: Worker, request: pb.GenerateRequest) -> operation_pb2.InferResult:
+    worker.begin()
+    call = worker.stub().Generate(request)
+    try:
+        async with rpc_errors(worker.spec.id):
+            result = await relay(call, peer=worker.spec.id)
+    except UnavailableError as error:
+        raise await worker.death(DEATH_NOTICE_S) or error from error
+    finally:
+        call.cancel()  # leaving the loop alone would let the worker go on
+        worker.finish()
+    return result.infer
+
+
+def _check(operation: operation_pb2.InferOperation) -> None:
+    match operation.WhichOneof("input"):
+        case "conversation":
+            messages = operation.conversation.messages
+            texts = [message.content for message in messages]
+            if not 1 <= len(messages) <= MESSAGES_MAX:
+                raise InvalidArgumentError(f"a conversation has 1 to {MESSAGES_MAX} messages")
+            if any(message.role == inference_pb2.ROLE_UNSPECIFIED for message in messages):
+                raise InvalidArgumentError("a message has no role")
+        case "prompt":
+            texts = [operation.prompt]
+        case None:
+            raise InvalidArgumentError("there is nothing to answer", reason="INPUT_MISSING")
+    length = sum(map(len, texts))
+    if length > PROMPT_CHARS_MAX:
+        raise InvalidArgumentError(
+            f"the prompt has {length} characters, at most {PROMPT_CHARS_MAX} are taken",
+            reason="PROMPT_TOO_LONG",
+        )

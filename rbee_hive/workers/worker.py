@@ -1,0 +1,234 @@
+"""One worker process, from its start to its end: called over its socket, watched for its load."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from rbee.v1 import worker_pb2, worker_service_pb2 as pb, worker_service_pb2_grpc as rpc
+from rbee_hive.workers.admission import Grant, Tenant
+from rbee_hive.workers.states import SERVING, WorkerEvent, WorkerState, after
+from rbee_shared.errors import RbeeError, UnavailableError, known
+from rbee_shared.lifecycle.child import Child, running_child
+from rbee_shared.narration.narrate import narrate
+from rbee_shared.rpc.channel import connected
+
+DRAIN_S_MAX = 30.0
+
+
+class WorkerDiedError(UnavailableError):
+    """A worker's process ended while it was needed."""
+
+    reason = "WORKER_DIED"
+    hint = "run it again: a new worker is spawned; `rbee worker logs` has its last words"
+
+    def __init__(self, worker_id: str, why: RbeeError) -> None:
+        super().__init__(f"worker `{worker_id}` died: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a worker is started with. `keep_alive_s` negative: lives on idle for ever."""
+
+    id: str
+    model: str
+    alias: str
+    folder: Path
+    socket: Path
+    grant: Grant
+    context_length: int
+    keep_alive_s: float
+
+
+class Worker:
+    """One worker. `live` is its whole life, run in a task of its supervisor."""
+
+    def __init__(self, spec: Spec, changed: Callable[[], None]) -> None:
+        self.spec = spec
+        self.state = WorkerState.STARTING
+        self.create_time_s = time.time()
+        self.last_used_s = 0.0
+        self.load = worker_pb2.WorkerLoad()
+        self.resident_bytes = 0
+        self.error: RbeeError | None = None
+        self.request_count = 0
+        self.waiter_count = 0
+        self._changed = changed
+        self._child: Child | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._started = asyncio.Event()
+        self._served = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._idle_since_s: float | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 when there is no process."""
+        running = self._child is not None and self._child.exit_code is None
+        return self._child.pid if self._child is not None and running else 0
+
+    def lines(self) -> list[str]:
+        """Return what the process wrote, so far as it is kept."""
+        return self._child.lines() if self._child is not None else []
+
+    def stub(self) -> rpc.WorkerServiceAsyncStub:
+        """Return the way to call it.
+
+        Raises:
+            WorkerDiedError: it takes no calls.
+        """
+        if self._channel is None or self.state not in SERVING:
+            raise WorkerDiedError(self.spec.id, self.error or UnavailableError("it has stopped"))
+        return rpc.WorkerServiceStub(self._channel)
+
+    def tenant(self) -> Tenant:
+        """Return the worker as admission sees it."""
+        idle = self._idle_since_s if self.state == WorkerState.READY else None
+        return Tenant(self.spec.id, self.spec.grant, self.resident_bytes, idle)
+
+    async def ready(self) -> None:
+        """Wait until it takes requests, telling its start-up in the caller's context.
+
+        Raises:
+            RbeeError: why it could not start.
+        """
+        await self._started.wait()
+        if self._child is None:
+            raise self.error or UnavailableError("it has stopped")
+        await self._child.ready()
+        await self._served.wait()
+        if self.error is not None:
+            raise self.error
+
+    async def death(self, within_s: float) -> RbeeError | None:
+        """Return why it died, if it does within that time."""
+        if self._child is None:
+            return self.error
+        try:
+            async with asyncio.timeout(within_s):
+                await self._child.ended()
+        except TimeoutError:
+            return None
+        return WorkerDiedError(self.spec.id, self._child.error())
+
+    async def live(self) -> None:
+        """Start the process, watch it, and note how it ends. Never fails for the worker's sake."""
+        try:
+            await self._run()
+        except OSError as error:
+            self._end(UnavailableError(f"cannot start a process: {error.strerror}"))
+        except (RbeeError, ExceptionGroup) as error:
+            expected = known(error)
+            if expected is None:
+                raise
+            self._end(expected)
+        else:
+            self._end(None)
+
+    def begin(self) -> None:
+        """Note that a request begins."""
+        self.request_count += 1
+        self._idle.clear()
+        self._on(WorkerEvent.TOOK_WORK)
+
+    def finish(self) -> None:
+        """Note that a request has ended."""
+        self.request_count -= 1
+        self.last_used_s = time.time()
+        if self.request_count == 0:
+            self._idle_since_s = time.monotonic()
+            self._idle.set()
+            self._on(WorkerEvent.RAN_DRY)
+
+    async def stop(self, *, force: bool) -> None:
+        """Give it nothing new, let it end what it has, then end its process. Idempotent."""
+        self._on(WorkerEvent.WAS_ASKED_TO_STOP)
+        await self._started.wait()
+        if self._child is None:
+            return
+        if not force:
+            await self._drained()
+        await self._child.stop()
+        await self._served.wait()
+
+    async def _drained(self) -> None:
+        try:
+            async with asyncio.timeout(DRAIN_S_MAX):
+                await self._idle.wait()
+        except TimeoutError:
+            return  # it had its time
+
+    async def _run(self) -> None:
+        spec = self.spec
+        spec.socket.unlink(missing_ok=True)
+        arguments = [
+            *("--id", spec.id, "--model", str(spec.folder), "--listen", f"unix:{spec.socket}"),
+            *("--device", spec.grant.device, "--threads", str(max(1, spec.grant.cores))),
+            *("--context", str(spec.context_length)),
+        ]
+        async with AsyncExitStack() as stack:
+            self._child = await stack.enter_async_context(
+                running_child("rbee_worker", arguments, name=spec.id)
+            )
+            self._started.set()
+            self._on(WorkerEvent.SPOKE)
+            ready = await self._child.ready()
+            self._channel = await stack.enter_async_context(connected(ready.address))
+            self._idle_since_s = time.monotonic()
+            self._on(WorkerEvent.BECAME_READY)
+            self._served.set()
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(self._watch(), name=f"{spec.id} load")
+                expiring = tasks.create_task(self._expire(), name=f"{spec.id} keep-alive")
+                await self._child.ended()
+                watching.cancel()
+                expiring.cancel()
+            if self.state != WorkerState.DRAINING:
+                raise WorkerDiedError(spec.id, self._child.error())
+
+    async def _watch(self) -> None:
+        try:
+            async for response in self.stub().WatchWorker(pb.WatchWorkerRequest()):
+                self.load.CopyFrom(response.load)
+                self.resident_bytes = response.resident_memory_bytes
+                self._changed()
+        except (grpc.aio.AioRpcError, WorkerDiedError):
+            return  # its process is ending, which `_run` sees
+
+    async def _expire(self) -> None:
+        while self.spec.keep_alive_s >= 0:
+            idle_s = time.monotonic() - (self._idle_since_s or 0.0)
+            if self.state == WorkerState.READY and idle_s >= self.spec.keep_alive_s:
+                narrate(
+                    "worker_expire",
+                    "stopping {worker}: idle for {idle_s:.0f} s",
+                    target=self.spec.id,
+                    worker=self.spec.id,
+                    idle_s=idle_s,
+                )
+                self._on(WorkerEvent.WAS_ASKED_TO_STOP)
+                if self._child is not None:
+                    await self._child.stop()
+                return
+            await asyncio.sleep(min(1.0, max(0.05, self.spec.keep_alive_s - idle_s)))
+
+    def _on(self, event: WorkerEvent) -> None:
+        state = after(self.state, event)
+        if state != self.state:
+            self.state = state
+            self._changed()
+
+    def _end(self, error: RbeeError | None) -> None:
+        self._channel = None
+        self.error = error
+        self.load.Clear()
+        self.resident_bytes = 0
+        self.spec.socket.unlink(missing_ok=True)
+        self._on(WorkerEvent.ENDED)
+        self._started.set()
+        self._served.set()

@@ -1,0 +1,56 @@
+"""The hive that lives in the queen's own process. The one file here that may import rbee_hive."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from rbee.v1 import hive_pb2, operation_pb2
+from rbee_hive.hive import Hive, opened_hive
+from rbee_shared.errors import known
+from rbee_shared.ids import LOCALHOST
+from rbee_shared.paths import Paths
+from rbee_shared.settings import Settings
+
+EMBEDDED = "embedded"
+
+
+class LocalHive:
+    """A hive that is called, not dialled. Made by `embedded_hive`."""
+
+    def __init__(self, hive: Hive) -> None:
+        self._hive = hive
+
+    @property
+    def name(self) -> str:
+        """The hive's name."""
+        return self._hive.name
+
+    @property
+    def address(self) -> str:
+        """How it is reached, for people."""
+        return EMBEDDED
+
+    async def run(self, operation: operation_pb2.Operation) -> operation_pb2.Result:
+        """Do one operation in a task of its own, so that no context can leak out of it.
+
+        Raises:
+            RbeeError: why it cannot be done.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                work = tasks.create_task(self._hive.execute(operation))
+        except ExceptionGroup as group:
+            raise known(group) or group from None
+        return work.result()
+
+    async def watch(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
+        """Yield snapshots for ever."""
+        async for snapshot in self._hive.snapshots():
+            yield snapshot
+
+
+@asynccontextmanager
+async def embedded_hive(paths: Paths, settings: Settings) -> AsyncGenerator[LocalHive]:
+    """Open this machine's hive inside this process for the block."""
+    async with opened_hive(LOCALHOST, paths, settings) as hive:
+        yield LocalHive(hive)

@@ -1,0 +1,177 @@
+"""What the queen can be asked to do: one coroutine an operation, each inside the caller's job.
+
+Work is done by hives: the queen chooses one, or asks all of them and joins what they say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rbee.v1 import operation_pb2 as pb
+from rbee_queen import wire
+from rbee_queen.fleet import HiveState
+from rbee_queen.placement import Request, place
+from rbee_shared.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+    UnimplementedError,
+    WorkerNotFoundError,
+)
+from rbee_shared.ids import LOCALHOST
+from rbee_shared.jobs.self_check import self_check
+from rbee_shared.narration.event import Level
+from rbee_shared.narration.narrate import narrate
+
+if TYPE_CHECKING:
+    from rbee_queen.hive_link import HiveLink
+    from rbee_queen.queen import Queen
+
+
+async def execute(queen: Queen, operation: pb.Operation) -> pb.Result:
+    """Do one operation.
+
+    Raises:
+        RbeeError: why it cannot be done.
+        UnimplementedError: this queen does not know how.
+    """
+    match operation.WhichOneof("kind"):
+        case "infer":
+            return await _infer(queen, operation)
+        case "status":
+            return pb.Result(status=queen.status())
+        case "self_check":
+            return await _self_check(queen, operation)
+        case "hive_list":
+            await queen.watch.settled()
+            return pb.Result(hive_list=pb.HiveListResult(hives=queen.watch.hives()))
+        case "hive_get":
+            await queen.watch.settled()
+            hive = queen.watch.hive(operation.hive_get.name)
+            return pb.Result(hive_get=pb.HiveGetResult(hive=hive))
+        case "model_download":
+            return await _on(queen, operation.model_download.hive or LOCALHOST, operation)
+        case "model_list":
+            return await _on_all(queen, operation.model_list.hive, operation)
+        case "model_get":
+            return await _on_first(queen, operation.model_get.hive, operation)
+        case "model_delete":
+            return await _on(queen, operation.model_delete.hive or LOCALHOST, operation)
+        case "worker_spawn":
+            return await _worker_spawn(queen, operation)
+        case "worker_list":
+            return await _on_all(queen, operation.worker_list.hive, operation)
+        case "worker_get":
+            return await _at_worker(queen, operation, operation.worker_get)
+        case "worker_delete":
+            return await _at_worker(queen, operation, operation.worker_delete)
+        case "worker_logs":
+            return await _at_worker(queen, operation, operation.worker_logs)
+        case "device_list":
+            return await _on_all(queen, operation.device_list.hive, operation)
+        case None:
+            raise InvalidArgumentError("operation.kind is not set", reason="OPERATION_MISSING")
+        case kind:
+            raise UnimplementedError(f"this queen cannot do `{kind}` yet")
+
+
+async def _infer(queen: Queen, operation: pb.Operation) -> pb.Result:
+    asked = operation.infer
+    if not asked.model:
+        raise InvalidArgumentError("infer.model is not set", reason="MODEL_MISSING")
+    await queen.watch.settled()
+    request = Request(asked.model, asked.hive, asked.device, asked.worker_id)
+    candidates = place(request, queen.watch.fleet.all())
+    placement = wire.placement_to_proto(candidates)
+    chosen = candidates[0]
+    if asked.dry_run:
+        return pb.Result(infer=pb.InferResult(hive=chosen.hive, placement=placement))
+    narrate(
+        "infer_place",
+        "{model} goes to hive {hive}: {why}",
+        target=chosen.hive,
+        level=Level.DEBUG,
+        model=asked.model,
+        hive=chosen.hive,
+        why=chosen.reason,
+    )
+    result = await queen.link(chosen.hive).run(operation)
+    result.infer.placement.CopyFrom(placement)
+    return result
+
+
+async def _worker_spawn(queen: Queen, operation: pb.Operation) -> pb.Result:
+    asked = operation.worker_spawn
+    if not asked.model:
+        raise InvalidArgumentError("worker_spawn.model is not set", reason="MODEL_MISSING")
+    await queen.watch.settled()
+    chosen = place(Request(asked.model, asked.hive, asked.device), queen.watch.fleet.all())[0]
+    return await _on(queen, chosen.hive, operation)
+
+
+async def _self_check(queen: Queen, operation: pb.Operation) -> pb.Result:
+    checks = await self_check("queen")
+    for link in await _links(queen, operation.self_check.hive):
+        result = await link.run(operation)
+        checks.extend(result.self_check.checks)
+    return pb.Result(self_check=pb.SelfCheckResult(checks=checks))
+
+
+async def _on(queen: Queen, hive: str, operation: pb.Operation) -> pb.Result:
+    await queen.watch.settled()
+    view = queen.watch.fleet.get(hive)
+    if view.state == HiveState.LOST:
+        raise UnavailableError(
+            f"hive `{hive}` cannot be heard",
+            reason="HIVE_LOST",
+            hint="`rbee hive list` shows the hives and their state",
+        )
+    return await queen.link(hive).run(operation)
+
+
+async def _on_all(queen: Queen, hive: str, operation: pb.Operation) -> pb.Result:
+    links = await _links(queen, hive)
+    async with asyncio.TaskGroup() as tasks:
+        works = [tasks.create_task(link.run(operation)) for link in links]
+    joined = pb.Result()
+    for work in works:
+        joined.MergeFrom(work.result())  # repeated fields of the same result are appended
+    return joined
+
+
+async def _on_first(queen: Queen, hive: str, operation: pb.Operation) -> pb.Result:
+    missing: NotFoundError | None = None
+    for link in await _links(queen, hive):
+        try:
+            return await link.run(operation)
+        except NotFoundError as error:
+            missing = missing or error
+    raise missing or UnavailableError("no hive can be heard", reason="NO_HIVE")
+
+
+async def _at_worker(
+    queen: Queen,
+    operation: pb.Operation,
+    asked: pb.WorkerGetOperation | pb.WorkerDeleteOperation | pb.WorkerLogsOperation,
+) -> pb.Result:
+    hive = asked.hive or queen.watch.fleet.hive_of_worker(asked.worker_id)
+    if hive:
+        return await _on(queen, hive, operation)
+    try:
+        return await _on_first(queen, "", operation)  # too new for the last snapshot
+    except NotFoundError:
+        raise WorkerNotFoundError(asked.worker_id) from None
+
+
+async def _links(queen: Queen, hive: str) -> Sequence[HiveLink]:
+    await queen.watch.settled()
+    if hive:
+        queen.watch.fleet.get(hive)
+        return [queen.link(hive)]
+    return [
+        queen.link(view.name)
+        for view in queen.watch.fleet.all()
+        if view.state in (HiveState.ACTIVE, HiveState.DRAINING)
+    ]

@@ -1,0 +1,94 @@
+"""The queen: jobs, the fleet and the links to hives, wired together. It knows no server."""
+
+import os
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+
+from rbee.v1 import operation_pb2
+from rbee_queen import operations
+from rbee_queen.hive_link import HiveLink
+from rbee_queen.local_hive import embedded_hive
+from rbee_queen.remote_hive import dialled_hive
+from rbee_queen.watch import Watch, watching
+from rbee_shared.contracts import wire
+from rbee_shared.ids import LOCALHOST
+from rbee_shared.jobs.runner import JobRunner, running_jobs
+from rbee_shared.lifecycle import launch, lock
+from rbee_shared.narration.narrate import narrate
+from rbee_shared.paths import Paths
+from rbee_shared.settings import Settings
+
+
+class Queen:
+    """The control plane of one user. Made by `opened_queen`."""
+
+    def __init__(self, links: Mapping[str, HiveLink], watch: Watch) -> None:
+        self._links = links
+        self._start_time_s = time.time()
+        self.watch = watch
+        self.addresses: list[str] = []
+        self.runner: JobRunner
+
+    def link(self, hive: str) -> HiveLink:
+        """Return the way to a hive that the fleet knows."""
+        return self._links[hive]
+
+    async def execute(self, operation: operation_pb2.Operation) -> operation_pb2.Result:
+        """Do one operation inside the caller's job and return its typed result.
+
+        Raises:
+            RbeeError: why it cannot be done.
+        """
+        return await operations.execute(self, operation)
+
+    def status(self) -> operation_pb2.StatusResult:
+        """Return how the queen and its fleet are."""
+        return operation_pb2.StatusResult(
+            version=version("rbee"),
+            pid=os.getpid(),
+            start_time=wire.timestamp(self._start_time_s),
+            running_job_count=len(self.runner.registry.running()),
+            hives=self.watch.hives(),
+            addresses=self.addresses,
+        )
+
+
+@asynccontextmanager
+async def opened_queen(
+    paths: Paths, settings: Settings, *, separate_hive: bool
+) -> AsyncGenerator[Queen]:
+    """Open this machine's hive, inside this process or apart, watch it and run jobs."""
+    async with AsyncExitStack() as stack:
+        link: HiveLink
+        if separate_hive:
+            target = await stack.enter_async_context(hive_process(paths))
+            link = await stack.enter_async_context(dialled_hive(LOCALHOST, target))
+        else:
+            link = await stack.enter_async_context(embedded_hive(paths, settings))
+        watch = await stack.enter_async_context(watching([link]))
+        queen = Queen({link.name: link}, watch)
+        queen.runner = await stack.enter_async_context(running_jobs(queen.execute, who="queen"))
+        yield queen
+
+
+@asynccontextmanager
+async def hive_process(paths: Paths) -> AsyncGenerator[str]:
+    """Have this machine's hive run as a daemon for the block; yield its target.
+
+    One that runs already, after a queen that was killed, is taken over.
+    """
+    lock_file = paths.lock("hive")
+    holder = lock.holder_of(lock_file)
+    if holder is None:
+        await launch.launch("rbee_hive", [], name="hive", log_file=paths.log_file("hive"))
+        holder = lock.holder_of(lock_file)
+    else:
+        narrate("hive_adopt", "taking over the hive that runs already", target=LOCALHOST)
+    if holder is None:
+        raise launch.StartFailedError("the hive ended right after it was ready")
+    try:
+        yield holder.address
+    finally:
+        await launch.stop(holder, lock_file)

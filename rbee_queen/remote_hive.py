@@ -1,0 +1,175 @@
+"""A hive in a process of its own, spoken to over gRPC: its jobs' stories flow into ours.
+
+A job there is detached under a lease: if the stream breaks, the link comes back for it with
+`WatchJob(after_sequence)`, and a hive whose queen stays away ends the job by itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from rbee.v1 import (
+    hive_pb2,
+    hive_service_pb2,
+    hive_service_pb2_grpc,
+    job_pb2,
+    job_service_pb2 as pb,
+    job_service_pb2_grpc as rpc,
+    operation_pb2,
+)
+from rbee_shared.contracts import wire
+from rbee_shared.errors import JobNotFoundError, RbeeError, UnavailableError
+from rbee_shared.jobs.merge import is_ended
+from rbee_shared.jobs.relay import relay
+from rbee_shared.limits import CANCEL_TIMEOUT_S, HIVE_LEASE_S
+from rbee_shared.narration.context import current
+from rbee_shared.narration.event import Level
+from rbee_shared.narration.narrate import narrate
+from rbee_shared.rpc.channel import connected
+from rbee_shared.rpc.errors import rpc_errors
+
+REATTACH_MAX = 3
+
+
+class HiveLostError(UnavailableError):
+    """The hive cannot be heard any more, and the job on it with it."""
+
+    reason = "HIVE_LOST"
+    hint = "`rbee status` shows the hives; run it again when the hive is back"
+
+    def __init__(self, name: str, why: RbeeError) -> None:
+        super().__init__(f"hive `{name}` is lost: {why}")
+
+
+class RemoteHive:
+    """One hive behind a channel. Made by `dialled_hive`."""
+
+    def __init__(self, name: str, target: str, channel: grpc.aio.Channel) -> None:
+        self._name = name
+        self._target = target
+        self._jobs: rpc.JobServiceAsyncStub = rpc.JobServiceStub(channel)
+        self._snapshots: hive_service_pb2_grpc.HiveServiceAsyncStub = (
+            hive_service_pb2_grpc.HiveServiceStub(channel)
+        )
+
+    @property
+    def name(self) -> str:
+        """The hive's name."""
+        return self._name
+
+    @property
+    def address(self) -> str:
+        """How it is reached, for people."""
+        return self._target
+
+    async def run(self, operation: operation_pb2.Operation) -> operation_pb2.Result:
+        """Run the operation there under the current job's id.
+
+        Raises:
+            RbeeError: why it cannot be done.
+            HiveLostError: the hive went away and did not come back in time.
+        """
+        request = pb.RunJobRequest(
+            operation=operation,
+            on_disconnect=job_pb2.ON_DISCONNECT_DETACH,
+            lease=wire.duration(HIVE_LEASE_S),
+        )
+        heard = _Heard()
+        try:
+            try:
+                return await self._follow(self._jobs.RunJob(request), heard)
+            except UnavailableError as error:
+                if heard.end:
+                    raise  # the job itself ended so; the stream is whole
+                return await self._come_back(error, heard)
+        finally:
+            if not heard.end:
+                await self._cancel()
+
+    async def watch(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
+        """Yield snapshots for as long as the stream is open.
+
+        Raises:
+            UnavailableError: it cannot be opened, or it broke.
+        """
+        call = self._snapshots.WatchHive(hive_service_pb2.WatchHiveRequest())
+        try:
+            async with rpc_errors(f"hive `{self._name}`"):
+                async for response in call:
+                    yield response.snapshot
+        finally:
+            call.cancel()
+
+    async def _follow(
+        self, call: grpc.aio.UnaryStreamCall[Any, Any], heard: "_Heard"
+    ) -> operation_pb2.Result:
+        try:
+            async with rpc_errors(f"hive `{self._name}`"):
+                return await relay(call, peer=f"hive `{self._name}`", heard=heard.take)
+        finally:
+            call.cancel()
+
+    async def _come_back(self, error: RbeeError, heard: "_Heard") -> operation_pb2.Result:
+        for _ in range(REATTACH_MAX):
+            narrate(
+                "hive_reconnect",
+                "the stream from {hive} broke; attaching again",
+                target=self._name,
+                level=Level.WARN,
+                hive=self._name,
+            )
+            request = pb.WatchJobRequest(
+                job_id=current().job_id, after_sequence=heard.last_sequence
+            )
+            call = self._jobs.WatchJob(request, wait_for_ready=True)
+            try:
+                await self._connected(call)
+                return await self._follow(call, heard)
+            except UnavailableError as again:
+                if heard.end:
+                    raise
+                error = again
+            except JobNotFoundError as gone:
+                raise HiveLostError(self._name, gone) from error
+        raise HiveLostError(self._name, error)
+
+    async def _connected(self, call: grpc.aio.UnaryStreamCall[Any, Any]) -> None:
+        try:
+            async with asyncio.timeout(HIVE_LEASE_S), rpc_errors(f"hive `{self._name}`"):
+                await call.wait_for_connection()
+        except TimeoutError:
+            call.cancel()
+            raise UnavailableError(f"it was away for {HIVE_LEASE_S:.0f} s") from None
+
+    async def _cancel(self) -> None:
+        request = pb.CancelJobRequest(
+            job_id=current().job_id, reason="the queen no longer wants it"
+        )
+        try:
+            await self._jobs.CancelJob(request, timeout=CANCEL_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            # the hive's lease on the job ends it
+            logging.warning("could not cancel on hive %s: %s", self._name, error.details())
+
+
+class _Heard:
+    """How far the hive's story was heard."""
+
+    def __init__(self) -> None:
+        self.last_sequence = 0
+        self.end = False
+
+    def take(self, event: job_pb2.JobEvent) -> None:
+        self.last_sequence = event.sequence
+        self.end = is_ended(event)
+
+
+@asynccontextmanager
+async def dialled_hive(name: str, target: str) -> AsyncGenerator[RemoteHive]:
+    """Open a channel to the hive for the block."""
+    async with connected(target) as channel:
+        yield RemoteHive(name, target, channel)
