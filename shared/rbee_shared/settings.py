@@ -23,7 +23,6 @@ class Settings:
     queen_separate_hive: bool = False
     hive_keep_alive_s: float = -1.0  # workers live on idle for so long; negative: for ever
     hive_cores: int = 0  # cores for all workers; 0: all of the machine
-    hive_pull_timeout_s: float = 3_600.0
 
 
 def load(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
