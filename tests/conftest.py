@@ -1,5 +1,7 @@
 """Fixtures shared by every test: a home of its own, real processes, ports chosen by the kernel."""
 
+import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +9,9 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from rbee_shared.lifecycle import ready
@@ -46,6 +50,26 @@ class Home:
             env=self.environment,
         )
 
+    def json(self, *args: str) -> Any:
+        """Run a command with --json, insist that it works, and return its document."""
+        result = self.rbee(*args, "--json")
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def events(self, job_id: str) -> list[dict[str, Any]]:
+        """Return the whole story of a job."""
+        result = self.rbee("job", "watch", job_id, "--json")
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    def processes(self) -> list[psutil.Process]:
+        """Return every process that lives in this home."""
+        found: list[psutil.Process] = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("RBEE_HOME") == str(self.folder):
+                    found.append(process)
+        return found
+
 
 def environment_of(folder: Path, **more: str) -> dict[str, str]:
     """Return an environment in which rbee keeps to `folder`."""
@@ -57,6 +81,38 @@ def environment_of(folder: Path, **more: str) -> dict[str, str]:
         "NO_COLOR": "1",
         **more,
     }
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model store with smollm2, pulled and converted once a session by the real command."""
+    if given := os.environ.get("RBEE_TEST_MODELS"):
+        return Path(given)
+    folder = tmp_path_factory.mktemp("models")
+    home = Home(
+        folder / "home", environment_of(folder / "home", RBEE_MODELS=str(folder / "models"))
+    )
+    pulled = home.rbee("pull", "smollm2", timeout_s=280)
+    stopped = home.rbee("queen", "stop")
+    assert pulled.returncode == 0, pulled.stderr
+    assert stopped.returncode == 0, stopped.stderr
+    return folder / "models"
+
+
+@pytest.fixture(scope="module", params=["embedded", "separate"])
+def warm(
+    request: pytest.FixtureRequest, models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Home]:
+    """A home with a queen and a worker that serves smollm2: with one process, and with two hops."""
+    folder = tmp_path_factory.mktemp(request.param)
+    separate = {"RBEE_QUEEN_SEPARATE_HIVE": "1"} if request.param == "separate" else {}
+    home = Home(folder, environment_of(folder, RBEE_MODELS=str(models), **separate))
+    spawned = home.rbee("worker", "spawn", "smollm2")
+    assert spawned.returncode == 0, spawned.stderr
+    yield home
+    stopped = home.rbee("queen", "stop")
+    assert stopped.returncode == 0, stopped.stderr
+    assert home.processes() == []
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ MIB = 1024 * KIB
 # Messages and calls
 MESSAGE_BYTES_MAX = 16 * MIB
 METADATA_BYTES_MAX = 16 * KIB
+STATUS_TEXT_LENGTH_MAX = 500  # of an error's message and hint; all must fit into the metadata
 CONNECT_TIMEOUT_S = 5.0
 CALL_TIMEOUT_S = 10.0  # of a unary call that nobody gave a deadline
 KEEPALIVE_S = 10.0
@@ -43,6 +44,7 @@ SNAPSHOT_INTERVAL_S = 1.0
 # Child processes
 LINE_BYTES_MAX = 64 * KIB
 LINES_KEPT_MAX = 1_000
+DRAIN_S_MAX = 1.0  # for the last lines of a child that has ended
 START_TIMEOUT_S = 20.0  # of a daemon, to its ready line
 STOP_GRACE_S = 10.0  # between SIGTERM and SIGKILL
 LOG_BYTES_MAX = 10 * MIB

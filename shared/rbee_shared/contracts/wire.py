@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rbee.v1 import error_pb2, narration_pb2
 from rbee_shared.errors import RbeeError, rebuild
 from rbee_shared.narration.event import Field, Level, Narration, Progress
-from rbee_shared.narration.redact import clean_text
+from rbee_shared.narration.redact import TIME_S_MAX, clean_name, clean_text
 
 
 def timestamp(time_s: float) -> Timestamp:
@@ -29,8 +29,8 @@ def duration(value_s: float) -> Duration:
 
 
 def iso(value: Timestamp) -> str:
-    """Return a Timestamp in ISO 8601, UTC, to the millisecond."""
-    moment = datetime.fromtimestamp(seconds(value), tz=UTC)
+    """Return a Timestamp in ISO 8601, UTC, to the millisecond; within the years 1970 to 9999."""
+    moment = datetime.fromtimestamp(max(0.0, min(seconds(value), TIME_S_MAX)), tz=UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -38,7 +38,7 @@ def error_to_proto(error: RbeeError) -> error_pb2.Error:
     """Return an error as data, cleaned of secrets."""
     return error_pb2.Error(
         code=error.code,
-        reason=error.reason,
+        reason=clean_name(error.reason),
         message=clean_text(str(error)),
         hint=clean_text(error.hint),
     )
@@ -46,7 +46,9 @@ def error_to_proto(error: RbeeError) -> error_pb2.Error:
 
 def error_from_proto(error: error_pb2.Error) -> RbeeError:
     """Return the error that another process meant."""
-    return rebuild(error.code, error.reason, clean_text(error.message), clean_text(error.hint))
+    return rebuild(
+        error.code, clean_name(error.reason), clean_text(error.message), clean_text(error.hint)
+    )
 
 
 def narration_to_proto(narration: Narration) -> narration_pb2.NarrationEvent:

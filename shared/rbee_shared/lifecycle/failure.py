@@ -10,7 +10,7 @@ import sys
 
 from rbee_shared.errors import RbeeError, rebuild
 from rbee_shared.narration.line import FORMAT_VARIABLE, JSON_FORMAT
-from rbee_shared.narration.redact import clean_text
+from rbee_shared.narration.redact import clean_name, clean_text
 
 
 def write(error: RbeeError) -> None:
@@ -31,7 +31,10 @@ def parse(line: str) -> RbeeError | None:
     try:
         values = json.loads(line)["failure"]
         return rebuild(
-            int(values["code"]), str(values["reason"]), str(values["message"]), str(values["hint"])
+            int(values["code"]),
+            clean_name(str(values["reason"])),
+            clean_text(str(values["message"])),
+            clean_text(str(values["hint"])),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -26,5 +26,5 @@ def parse(line: str) -> Ready | None:
     try:
         values = json.loads(line)["ready"]
         return Ready(address=str(values["address"]), pid=int(values["pid"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

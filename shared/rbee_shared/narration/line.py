@@ -13,13 +13,14 @@ from dataclasses import asdict, fields
 from time import time
 from typing import Any, cast
 
-from rbee_shared.narration.event import Level, Narration, Progress
+from rbee_shared.narration.event import Field, Level, Narration, Progress
 
 FORMAT_VARIABLE = "RBEE_NARRATION"
 JSON_FORMAT = "json"
 
 _HUMAN = re.compile(r"^\[([A-Za-z0-9_.:-]+) *\] ([A-Za-z0-9_.:-]+) *: (.*)$")
 _NAMES = {each.name for each in fields(Narration)}
+_TEXTS = ("actor", "action", "human", "target", "correlation_id", "cute", "story")
 
 
 def to_human(narration: Narration) -> str:
@@ -37,11 +38,8 @@ def parse(line: str, *, actor: str) -> Narration:
 
     Never fails: whatever a child writes is worth passing on.
     """
-    if line.startswith('{"narration"'):
-        try:
-            return _from_json(json.loads(line)["narration"])
-        except (ValueError, TypeError, KeyError, AttributeError):
-            pass
+    if line.startswith('{"narration"') and (narration := _from_json(line)):
+        return narration
     if match := _HUMAN.match(line):
         return Narration(match[1], match[2], match[3], time())
     return Narration(actor, "output", line, time(), level=Level.DEBUG)
@@ -50,13 +48,42 @@ def parse(line: str, *, actor: str) -> Narration:
 def write_line(narration: Narration) -> None:
     """Write a narration to stdout in the form that the parent asked for. The daemon's sink."""
     as_json = os.environ.get(FORMAT_VARIABLE) == JSON_FORMAT
-    sys.stdout.write((to_json(narration) if as_json else to_human(narration)) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write((to_json(narration) if as_json else to_human(narration)) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return  # the parent is gone; telling must not break the work, which ends by itself
 
 
-def _from_json(values: dict[str, Any]) -> Narration:
-    known = {name: value for name, value in values.items() if name in _NAMES}
-    progress = cast("dict[str, Any] | None", known.get("progress"))
-    known["level"] = Level(known.get("level", Level.INFO))
-    known["progress"] = None if progress is None else Progress(**progress)
-    return Narration(**known)
+def _from_json(line: str) -> Narration | None:
+    try:
+        values = json.loads(line)["narration"]
+        known = {name: value for name, value in values.items() if name in _NAMES}
+        known["level"] = Level(known.get("level", Level.INFO))
+        if known.get("progress") is not None:
+            known["progress"] = Progress(**known["progress"])
+        narration = Narration(**known)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return narration if _is_well_typed(narration) else None
+
+
+def _is_well_typed(narration: Narration) -> bool:
+    texts = [getattr(narration, name) for name in _TEXTS]
+    fields = cast("Any", narration.fields)
+    progress = narration.progress
+    return (
+        all(isinstance(text, str) for text in texts)
+        and isinstance(cast("Any", narration.time_s), int | float)
+        and isinstance(fields, dict)
+        and all(isinstance(value, Field) for value in cast("dict[str, Any]", fields).values())
+        and (progress is None or _is_progress(progress))
+    )
+
+
+def _is_progress(progress: Progress) -> bool:
+    return (
+        isinstance(cast("Any", progress.done), int)
+        and isinstance(cast("Any", progress.total), int)
+        and isinstance(cast("Any", progress.unit), str)
+    )

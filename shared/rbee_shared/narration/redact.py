@@ -1,34 +1,43 @@
 r"""Secrets and control characters are taken out of every text, once, where an event is made.
 
-Redacted: bearer tokens, `hf_` tokens, and the value behind key/token/secret/password with `=` or
-`:`. Removed: C0 and C1 controls, ANSI escape sequences, bidirectional overrides, zero-width
-characters, byte order marks. Lengths are bounded; what is cut is marked with an ellipsis.
+Redacted: bearer tokens, `hf_` tokens, the value behind key/token/secret/password with `=` or `:`,
+and the text of a field of such a name. Removed: C0 and C1 controls, ANSI escape sequences,
+bidirectional overrides, zero-width and tag characters, byte order marks, lone surrogates. Lengths
+and numbers are bounded by what the wire takes; what is cut is marked with an ellipsis.
+
+Every pattern takes time in proportion to the text: a run of word characters is entered only at its
+beginning, and no two repetitions that follow each other match the same character.
 """
 
 import re
 from dataclasses import replace
 
-from rbee_shared.narration.event import Field, Narration
+from rbee_shared.narration.event import Field, Narration, Progress
 
 TEXT_LENGTH_MAX = 2_000
 NAME_LENGTH_MAX = 64
 FIELD_COUNT_MAX = 32
+INTEGER_MAX = 2**63 - 1
+TIME_S_MAX = 253_402_300_799.0  # the end of the year 9999
 REDACTED = "[REDACTED]"
 
+_SECRET_NAME = r"[a-z0-9_-]*(?:api[_-]?key|token|secret|password|passwd)|key"
+_SECRET_FIELD = re.compile(_SECRET_NAME, re.IGNORECASE)
 _SECRETS = (
     (re.compile(r"(?i)\b(bearer)\s+[^\s\"',;]+"), rf"\1 {REDACTED}"),
     (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), REDACTED),
     (
         re.compile(
-            r"(?i)\b([a-z0-9_-]*(?:api[_-]?key|token|secret|password|passwd)|key)"
-            r"([\"']?\s*[=:]\s*[\"']?)(?!\[REDACTED\])[^\s\"',;&]+"
+            rf"(?i)(?<![a-z0-9_-])({_SECRET_NAME})([\"']?\s*[=:]\s*)"
+            r"(?![\"']?\[REDACTED\])(?:\"[^\"]+\"?|'[^']+'?|[^\s\"',;&]+)"
         ),
         rf"\1\2{REDACTED}",
     ),
 )
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _INVISIBLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _SPACES = re.compile(r"[\t\r\n]+")
 _NAME = re.compile(r"[^A-Za-z0-9_.:-]")
@@ -37,7 +46,8 @@ _NAME = re.compile(r"[^A-Za-z0-9_.:-]")
 def clean_text(text: str, length_max: int = TEXT_LENGTH_MAX) -> str:
     """Return `text` on one line, printable, without secrets, at most `length_max` characters."""
     text = text[: 4 * length_max]  # bounds the work on hostile input before any pattern runs
-    text = _INVISIBLE.sub("", _SPACES.sub(" ", _ANSI.sub("", text)))
+    if not text.isprintable():
+        text = _INVISIBLE.sub("", _SPACES.sub(" ", _ANSI.sub("", text)))
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text if len(text) <= length_max else text[: length_max - 1] + "…"
@@ -51,9 +61,10 @@ def clean_name(name: str) -> str:
 def clean(narration: Narration) -> Narration:
     """Return the narration with every text cleaned. Idempotent."""
     fields: dict[str, Field] = {
-        clean_name(name): clean_text(value) if isinstance(value, str) else value
+        clean_name(name): _clean_field(name, value)
         for name, value in list(narration.fields.items())[:FIELD_COUNT_MAX]
     }
+    progress = narration.progress
     return replace(
         narration,
         actor=clean_name(narration.actor),
@@ -64,4 +75,22 @@ def clean(narration: Narration) -> Narration:
         story=clean_text(narration.story),
         correlation_id=clean_name(narration.correlation_id),
         fields=fields,
+        time_s=narration.time_s if 0.0 <= narration.time_s <= TIME_S_MAX else 0.0,
+        progress=None if progress is None else _clean_progress(progress),
+    )
+
+
+def _clean_field(name: str, value: Field) -> Field:
+    if isinstance(value, str):
+        return REDACTED if _SECRET_FIELD.fullmatch(name) and value else clean_text(value)
+    if isinstance(value, int):
+        return max(-INTEGER_MAX, min(value, INTEGER_MAX))
+    return value
+
+
+def _clean_progress(progress: Progress) -> Progress:
+    return Progress(
+        done=max(0, min(progress.done, INTEGER_MAX)),
+        total=max(0, min(progress.total, INTEGER_MAX)),
+        unit=clean_text(progress.unit, NAME_LENGTH_MAX),
     )

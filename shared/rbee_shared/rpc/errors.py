@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from rbee_shared.errors import RbeeError, known, rebuild
-from rbee_shared.narration.redact import clean_text
+from rbee_shared.limits import STATUS_TEXT_LENGTH_MAX
+from rbee_shared.narration.redact import clean_name, clean_text
 
 DOMAIN = "rbee"
 DETAILS = "grpc-status-details-bin"
@@ -23,10 +25,11 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"  # generic in stub
 
 async def abort_with(context: grpc.aio.ServicerContext[Any, Any], error: RbeeError) -> NoReturn:
     """End the call with the status of the error's kind."""
-    message = clean_text(str(error))
+    message = clean_text(str(error), STATUS_TEXT_LENGTH_MAX)
+    hint = clean_text(error.hint, STATUS_TEXT_LENGTH_MAX)
     status = status_pb2.Status(code=error.code, message=message)
     info = error_details_pb2.ErrorInfo(
-        reason=error.reason, domain=DOMAIN, metadata={"hint": clean_text(error.hint)}
+        reason=clean_name(error.reason), domain=DOMAIN, metadata={"hint": hint}
     )
     status.details.add().Pack(info)
     details = ((DETAILS, status.SerializeToString()),)
@@ -98,9 +101,22 @@ def from_rpc(error: grpc.aio.AioRpcError, peer: str) -> RbeeError:
     """Rebuild the error: its kind from the status, its reason and hint from ErrorInfo."""
     code, message = error.code().value[0], error.details() or error.code().name
     for key, value in error.trailing_metadata() or ():
-        if key == DETAILS and isinstance(value, bytes):
-            info = error_details_pb2.ErrorInfo()
-            for detail in status_pb2.Status.FromString(value).details:
-                if detail.Unpack(info):
-                    return rebuild(code, info.reason, clean_text(message), info.metadata["hint"])
+        if key == DETAILS and isinstance(value, bytes) and (info := _error_info(value)):
+            return rebuild(
+                code,
+                clean_name(info.reason),
+                clean_text(message),
+                clean_text(info.metadata["hint"]),
+            )
     return rebuild(code, "", f"{peer}: {clean_text(message)}", "")
+
+
+def _error_info(details: bytes) -> error_details_pb2.ErrorInfo | None:
+    info = error_details_pb2.ErrorInfo()
+    try:
+        for detail in status_pb2.Status.FromString(details).details:
+            if detail.Unpack(info):
+                return info
+    except DecodeError:
+        return None  # the peer speaks another dialect; its code and message still count
+    return None
