@@ -85,13 +85,14 @@ async def _model_get(hive: Hive, operation: pb.ModelGetOperation) -> pb.ModelGet
 
 
 async def _model_delete(hive: Hive, operation: pb.ModelDeleteOperation) -> pb.ModelDeleteResult:
-    model = await hive.models.get(operation.model)
+    model = await hive.models.find(operation.model)  # None where it is damaged, or not here
+    reference = model.reference if model else operation.model
     if operation.force:
-        for worker in hive.workers.users_of(model.reference):
+        for worker in hive.workers.users_of(reference):
             await hive.workers.delete(worker.spec.id, force=False)
-    users = [worker.spec.id for worker in hive.workers.users_of(model.reference)]
+    users = [worker.spec.id for worker in hive.workers.users_of(reference)]
     await hive.models.delete(operation.model, in_use_by=users)
-    return pb.ModelDeleteResult(reference=model.reference, freed_bytes=model.size_bytes)
+    return pb.ModelDeleteResult(reference=reference, freed_bytes=model.size_bytes if model else 0)
 
 
 async def _worker_spawn(hive: Hive, operation: pb.WorkerSpawnOperation) -> pb.WorkerSpawnResult:

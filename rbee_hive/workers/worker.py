@@ -76,7 +76,7 @@ class Worker:
         """Return what the process wrote, so far as it is kept."""
         return self._child.lines() if self._child is not None else []
 
-    def stub(self) -> rpc.WorkerServiceAsyncStub:
+    def stub(self) -> "rpc.WorkerServiceAsyncStub":
         """Return the way to call it.
 
         Raises:

@@ -9,6 +9,7 @@ from rbee_shared.limits import JOB_ID_LENGTH_MAX, NAME_LENGTH_MAX
 LOCALHOST = "localhost"
 
 _JOB_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{JOB_ID_LENGTH_MAX - 1}}}")
+_PORT = re.compile(r"[0-9]{1,5}")
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NAME_LENGTH_MAX - 1}}}")
 
 
@@ -59,7 +60,7 @@ def check_loopback(listen: str) -> str:
         InvalidArgumentError: it is not; nothing listens on a network without certificates.
     """
     host, _, port = listen.rpartition(":")
-    if host not in ("127.0.0.1", "localhost", "[::1]") or not port.isdecimal():
+    if host not in ("127.0.0.1", "localhost", "[::1]") or not _PORT.fullmatch(port):
         raise InvalidArgumentError(
             f"`{listen}` is not an address on loopback",
             reason="ADDRESS_NOT_LOOPBACK",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from platformdirs import PlatformDirs
 
-from rbee_shared.errors import FailedPreconditionError
+from rbee_shared.errors import FailedPreconditionError, InvalidArgumentError
 
 SOCKET_PATH_LENGTH_MAX = 100  # the kernel takes 107 bytes; some platforms 103
 PRIVATE, SHARED = 0o700, 0o755
@@ -71,9 +71,13 @@ class Paths:
 
 
 def resolve(environment: Mapping[str, str] = os.environ) -> Paths:
-    """Return the folders for this user, from `RBEE_HOME` or the platform's conventions."""
+    """Return the folders for this user, from `RBEE_HOME` or the platform's conventions.
+
+    Raises:
+        InvalidArgumentError: a variable names the home of a user that does not exist.
+    """
     if home := environment.get("RBEE_HOME"):
-        root = Path(home).expanduser().absolute()
+        root = _folder(home, "RBEE_HOME")
         paths = Paths(root / "config", root / "models", root / "state", root / "run")
     else:
         folders = PlatformDirs("rbee", appauthor=False)
@@ -81,12 +85,12 @@ def resolve(environment: Mapping[str, str] = os.environ) -> Paths:
             folders.user_config_path,
             folders.user_cache_path / "models",
             folders.user_state_path,
-            folders.user_runtime_path,
+            _not_in_passing(folders.user_runtime_path),
         )
     models = environment.get("RBEE_MODELS")
     return Paths(
         paths.config,
-        Path(models).expanduser().absolute() if models else paths.models,
+        _folder(models, "RBEE_MODELS") if models else paths.models,
         paths.state,
         _short_enough(paths.run),
     )
@@ -96,8 +100,27 @@ def _short_enough(run: Path) -> Path:
     # a unix socket's path has a small limit in the kernel; a long home gets a short stand-in
     if len(os.fsencode(run / LONGEST_SOCKET_NAME)) <= SOCKET_PATH_LENGTH_MAX:
         return run
+    return _stand_in(run)
+
+
+def _not_in_passing(run: Path) -> Path:
+    # where the platform has no folder for a session, its stand-in is a folder within the
+    # temporary one that another user may have made first, and could then exchange what is in it
+    return _stand_in(run) if run.is_relative_to(tempfile.gettempdir()) else run
+
+
+def _stand_in(run: Path) -> Path:
     digest = hashlib.sha256(os.fsencode(run)).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"rbee-{os.getuid()}-{digest}"
+
+
+def _folder(text: str, variable: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise InvalidArgumentError(
+            f"`{variable}` is not a folder: there is no such user", reason="FOLDER_UNKNOWN"
+        ) from error
 
 
 def _make(folder: Path, mode: int) -> None:

@@ -5,6 +5,7 @@ environment. An unknown key is an error that names the nearest known one.
 """
 
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from rbee_shared.errors import InvalidArgumentError
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ def load(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 
     Raises:
-        InvalidArgumentError: the file is not TOML, a key is unknown, or a value has a wrong type.
+        InvalidArgumentError: the file cannot be read or is not TOML, a key is unknown, or a value
+            has a wrong type.
     """
     settings = Settings()
     if file.is_file():
@@ -45,9 +50,13 @@ def load(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
 def _from_file(file: Path) -> dict[str, Any]:
     try:
         sections = tomllib.loads(file.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidArgumentError(
             f"`{file}` is not TOML: {error}", reason="SETTINGS_MALFORMED"
+        ) from error
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"cannot read `{file}`: {error.strerror}", reason="SETTINGS_UNREADABLE"
         ) from error
     values: dict[str, Any] = {}
     for section, keys in sections.items():
@@ -62,21 +71,30 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 
 def _typed(name: str, value: Any) -> Any:
-    default = getattr(Settings(), name)
-    if isinstance(default, bool):
-        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-        typed = words.get(str(value).lower())
-    else:
-        try:
-            typed = type(default)(value)
-        except (TypeError, ValueError):
-            typed = None
+    kind = cast("type[Any]", type(getattr(Settings(), name)))
+    typed = _read(kind, value) if isinstance(value, str) else _checked(kind, value)
     if typed is None:
         raise InvalidArgumentError(
-            f"the setting `{_dotted(name)}` is not a {type(default).__name__}",
-            reason="SETTING_MALFORMED",
+            f"the setting `{_dotted(name)}` is not {_KINDS[kind]}", reason="SETTING_MALFORMED"
         )
     return typed
+
+
+def _read(kind: type, text: str) -> Any:
+    if kind is bool:
+        return _WORDS.get(text.strip().lower())
+    try:
+        return _checked(kind, kind(text))
+    except ValueError:
+        return None
+
+
+def _checked(kind: type, value: Any) -> Any:
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        return None
+    return value
 
 
 def _dotted(name: str) -> str:

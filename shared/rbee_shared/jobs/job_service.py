@@ -1,6 +1,7 @@
 """JobService, served identically by the queen and by every hive: wire in, runner, wire out."""
 
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -31,18 +32,27 @@ class JobService(rpc.JobServiceServicer):
         self, request: pb.RunJobRequest, context: Context
     ) -> AsyncGenerator[pb.RunJobResponse]:
         entry = self._submit(request, context.time_remaining())
-        await context.send_initial_metadata(((JOB_ID_KEY, entry.id),))
-        with self._runner.watching(entry):
-            async for events in entry.log.follow(0, self._pause_s):
-                yield pb.RunJobResponse(job_id=entry.id, events=events)
+        with self._runner.watching(entry):  # at once: who leaves before a first event has left too
+            await context.send_initial_metadata(((JOB_ID_KEY, entry.id),))
+            async with aclosing(entry.log.follow(0, self._pause_s)) as batches:
+                async for events in batches:
+                    yield pb.RunJobResponse(job_id=entry.id, events=events)
 
     async def WatchJob(
         self, request: pb.WatchJobRequest, context: Context
     ) -> AsyncGenerator[pb.WatchJobResponse]:
         entry = self._runner.registry.get(request.job_id)
+        after = request.after_sequence
+        if not 0 <= after <= entry.log.last_sequence:
+            raise InvalidArgumentError(
+                f"after_sequence {after} is not in the job's story of {entry.log.last_sequence}",
+                reason="SEQUENCE_UNKNOWN",
+                hint="0 is the whole story",
+            )
         with self._runner.watching(entry):
-            async for events in entry.log.follow(request.after_sequence, self._pause_s):
-                yield pb.WatchJobResponse(job_id=entry.id, events=events)
+            async with aclosing(entry.log.follow(after, self._pause_s)) as batches:
+                async for events in batches:
+                    yield pb.WatchJobResponse(job_id=entry.id, events=events)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         return pb.GetJobResponse(job=self._runner.registry.get(request.job_id).to_proto())
@@ -74,11 +84,10 @@ class JobService(rpc.JobServiceServicer):
             private=request.private,
             priority=request.priority,
         )
-        lease_s = wire.seconds(request.lease) if request.HasField("lease") else None
         return self._runner.submit(
             job,
             timeout_s=timeout_s(request, kind, call_time_s if cancels else None),
-            lease_s=0.0 if cancels else lease_s,
+            lease_s=0.0 if cancels else lease_s(request),
         )
 
 
@@ -107,3 +116,17 @@ def timeout_s(request: pb.RunJobRequest, kind: str, call_time_s: float | None) -
     if call_time_s is not None:
         return min(call_time_s, JOB_TIMEOUT_S_MAX)
     return JOB_TIMEOUT_S.get(kind, DEFAULT_JOB_TIMEOUT_S)
+
+
+def lease_s(request: pb.RunJobRequest) -> float | None:
+    """Return for how long a detached job lives without a watcher; None for ever.
+
+    Raises:
+        InvalidArgumentError: the lease is not positive.
+    """
+    if not request.HasField("lease"):
+        return None
+    asked_s = wire.seconds(request.lease)
+    if asked_s <= 0:
+        raise InvalidArgumentError("lease is not positive", reason="LEASE_MALFORMED")
+    return min(asked_s, JOB_TIMEOUT_S_MAX)

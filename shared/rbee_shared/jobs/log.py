@@ -13,15 +13,16 @@ import asyncio
 import threading
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from time import time
 from typing import TypeVar
 
 from rbee.v1 import inference_pb2, job_pb2, operation_pb2
 from rbee_shared.contracts import wire
 from rbee_shared.errors import RbeeError
-from rbee_shared.jobs.merge import fold, gather, is_ended
+from rbee_shared.jobs.merge import FOLDED_MIN, fold, gather, is_ended
 from rbee_shared.limits import NARRATIONS_MAX
-from rbee_shared.narration.event import Narration
+from rbee_shared.narration.event import Level, Narration
 
 T = TypeVar("T")
 ProgressKey = tuple[str, str, str]
@@ -30,7 +31,8 @@ ProgressKey = tuple[str, str, str]
 class JobLog:
     """The log of one job. `narrate` and `complete` may be called from any thread.
 
-    Nothing is appended after a terminal state: that is always the last event.
+    Nothing is appended after a terminal state: that is always the last event. `ended` says whether
+    it is there, `last_told` what people were told last.
     """
 
     def __init__(self, *, narrations_max: int = NARRATIONS_MAX) -> None:
@@ -44,11 +46,7 @@ class JobLog:
         self._changed = asyncio.Event()
         self.last_sequence = 0
         self.last_told = ""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the terminal state is in the log."""
-        return bool(self._events) and is_ended(self._events[-1])
+        self.ended = False
 
     def narrate(self, narration: Narration) -> None:
         """Append a narration; a progress replaces the one before it."""
@@ -98,13 +96,15 @@ class JobLog:
     def _in_loop(self, append: Callable[[T], None], said: T) -> None:
         if threading.get_ident() == self._thread:
             append(said)
-        else:
-            self._loop.call_soon_threadsafe(append, said)
+        elif not self._loop.is_closed():
+            with suppress(RuntimeError):  # closed in between: nobody is left to be told
+                self._loop.call_soon_threadsafe(append, said)
 
     def _narrate(self, narration: Narration) -> None:
         if self.ended:
             return
-        self.last_told = narration.human
+        if narration.level > Level.DEBUG:
+            self.last_told = narration.human
         event = job_pb2.JobEvent(narration=wire.narration_to_proto(narration))
         if narration.progress is not None:
             key = (narration.actor, narration.action, narration.target)
@@ -126,6 +126,7 @@ class JobLog:
         event.create_time.CopyFrom(wire.timestamp(time()))
         self._events.append(event)
         self._sequences.append(event.sequence)
+        self.ended = is_ended(event)
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -138,10 +139,12 @@ class JobLog:
             self._narration_count -= 1
 
     def _fold(self) -> None:
-        kept, folded = fold(self._events, self._narrations_max // 10)
-        self._replace(kept)
-        self._narration_count -= folded
-
-    def _replace(self, events: list[job_pb2.JobEvent]) -> None:
-        self._events = events
-        self._sequences = [event.sequence for event in events]
+        self._events, fewer = fold(self._events, max(FOLDED_MIN, self._narrations_max // 10))
+        self._sequences = [event.sequence for event in self._events]
+        self._narration_count -= fewer
+        progressing = {
+            event.sequence for event in self._events if event.narration.HasField("progress")
+        }
+        self._progress = {
+            key: sequence for key, sequence in self._progress.items() if sequence in progressing
+        }

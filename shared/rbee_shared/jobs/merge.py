@@ -1,6 +1,7 @@
 """How events of a job's log become fewer: batches, merged tokens, folded narration. Pure."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 from rbee.v1 import job_pb2, narration_pb2
 from rbee_shared.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, MERGED_TOKENS_MAX
@@ -10,7 +11,9 @@ TERMINAL = {
     job_pb2.JOB_STATE_FAILED,
     job_pb2.JOB_STATE_CANCELLED,
 }
-FOLDED_FIELD = "folded_count"
+FOLDED_ACTOR, FOLDED_ACTION, FOLDED_FIELD = "rbee", "folded", "folded_count"
+FOLDED_MIN = 2
+FOLDED_COUNT_MAX = 2**40  # of one event; the next hop may say anything
 
 
 def is_ended(event: job_pb2.JobEvent) -> bool:
@@ -24,49 +27,64 @@ def gather(events: Sequence[job_pb2.JobEvent], start: int, after: int) -> list[j
     Each stands for all sequences since the one before it. Stored events are never changed.
     """
     batch: list[job_pb2.JobEvent] = []
+    merging = False  # the last of the batch is a copy that takes in more
     size = 0
     for event in events[start : start + 4 * BATCH_EVENTS_MAX]:
-        if batch and _joins(batch[-1], event):
-            batch[-1] = _joined(batch[-1], event)
+        joins = bool(batch) and _joins(batch[-1], event)
+        size += event.ByteSize()
+        if batch and (size > BATCH_BYTES_MAX or (not joins and len(batch) == BATCH_EVENTS_MAX)):
+            break
+        if joins:
+            if not merging:
+                batch[-1] = _copy(batch[-1])
+            _join(batch[-1], event)
         else:
-            size += event.ByteSize()
-            if batch and (len(batch) == BATCH_EVENTS_MAX or size > BATCH_BYTES_MAX):
-                break
             batch.append(_since(event, after + 1))
+        merging = joins
         after = event.sequence
     return batch
 
 
 def fold(events: Sequence[job_pb2.JobEvent], count: int) -> tuple[list[job_pb2.JobEvent], int]:
-    """Fold the oldest `count` narrations without progress into one that tells how many.
+    """Fold the oldest `count` narrations into one that tells how many they were.
+
+    Progress is spared as long as there are enough others: it says how far steps are now.
+
+    Args:
+        events: a log.
+        count: at least `FOLDED_MIN`, so that the log gets shorter.
 
     Returns:
         the events that stay, and by how many narrations they are fewer.
     """
-    folded: set[int] = set()
-    total = 0
-    for event in events:
-        if len(folded) == count:
-            break
-        if event.HasField("narration") and not event.narration.HasField("progress"):
-            folded.add(event.sequence)
-            total += _count(event)
-    if not folded:
+    chosen = list(islice((event for event in events if _is_past(event)), count))
+    if len(chosen) < count:
+        chosen = list(islice((event for event in events if event.HasField("narration")), count))
+    if not chosen:
         return list(events), 0
-    last = max(folded)
+    folded = {event.sequence for event in chosen}
+    last = chosen[-1]
     kept: list[job_pb2.JobEvent] = []
-    for event in events:
-        if event.sequence == last:
-            kept.append(_folded(event, total))
-        elif event.sequence not in folded:
+    for index, event in enumerate(events):
+        if event is last:
+            kept.append(_folded(last, sum(map(_count, chosen))))
+            kept.extend(events[index + 1 :])
+            break
+        if event.sequence not in folded:
             kept.append(event)
-    return kept, len(folded) - 1
+    return kept, len(chosen) - 1
+
+
+def _is_past(event: job_pb2.JobEvent) -> bool:
+    return event.HasField("narration") and not event.narration.HasField("progress")
 
 
 def _count(event: job_pb2.JobEvent) -> int:
-    for field in event.narration.fields:
-        if field.name == FOLDED_FIELD:
-            return field.integer
+    narration = event.narration
+    if (narration.actor, narration.action) == (FOLDED_ACTOR, FOLDED_ACTION):
+        for field in narration.fields:
+            if field.name == FOLDED_FIELD:
+                return max(1, min(field.integer, FOLDED_COUNT_MAX))
     return 1
 
 
@@ -76,8 +94,8 @@ def _folded(last: job_pb2.JobEvent, count: int) -> job_pb2.JobEvent:
     )
     event.narration.CopyFrom(
         narration_pb2.NarrationEvent(
-            actor="rbee",
-            action="folded",
+            actor=FOLDED_ACTOR,
+            action=FOLDED_ACTION,
             human=f"{count} earlier narrations are left out",
             level=narration_pb2.NARRATION_LEVEL_WARN,
             fields=[narration_pb2.NarrationField(name=FOLDED_FIELD, integer=count)],
@@ -90,8 +108,7 @@ def _folded(last: job_pb2.JobEvent, count: int) -> job_pb2.JobEvent:
 def _since(event: job_pb2.JobEvent, first: int) -> job_pb2.JobEvent:
     if event.first_sequence == first:
         return event
-    copy = job_pb2.JobEvent()
-    copy.CopyFrom(event)
+    copy = _copy(event)
     copy.first_sequence = first
     return copy
 
@@ -106,11 +123,14 @@ def _joins(event: job_pb2.JobEvent, following: job_pb2.JobEvent) -> bool:
     )
 
 
-def _joined(event: job_pb2.JobEvent, following: job_pb2.JobEvent) -> job_pb2.JobEvent:
-    joined = job_pb2.JobEvent()
-    joined.CopyFrom(event)
-    joined.sequence = following.sequence
-    joined.completion.text += following.completion.text
-    joined.completion.token_ids.extend(following.completion.token_ids)
-    joined.completion.logprobs.extend(following.completion.logprobs)
-    return joined
+def _join(event: job_pb2.JobEvent, following: job_pb2.JobEvent) -> None:
+    event.sequence = following.sequence
+    event.completion.text += following.completion.text
+    event.completion.token_ids.extend(following.completion.token_ids)
+    event.completion.logprobs.extend(following.completion.logprobs)
+
+
+def _copy(event: job_pb2.JobEvent) -> job_pb2.JobEvent:
+    copy = job_pb2.JobEvent()
+    copy.CopyFrom(event)
+    return copy

@@ -1,5 +1,6 @@
 """The jobs that this process knows: running ones, and ended ones for a while. No tasks here."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from rbee_shared.errors import (
 from rbee_shared.jobs.log import JobLog
 from rbee_shared.jobs.merge import TERMINAL
 from rbee_shared.limits import JOB_KEPT_S, JOBS_KEPT_MAX, JOBS_RUNNING_MAX, PAGE_SIZE, PAGE_SIZE_MAX
+
+_PAGE_TOKEN = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(slots=True)
@@ -69,7 +72,9 @@ class JobRegistry:
     """The jobs by id, bounded: so many running ones, so many ended ones, for so long."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, JobEntry] = {}
+        self._entries: dict[str, JobEntry] = {}  # in the order of submission
+        self._running: dict[str, JobEntry] = {}
+        self._ended: dict[str, JobEntry] = {}  # in the order of their ends
         self._count = 0
 
     def find(self, job_id: str) -> JobEntry | None:
@@ -94,7 +99,7 @@ class JobRegistry:
             ResourceExhaustedError: too many jobs run.
         """
         self._forget(now_s)
-        if len(self.running()) >= JOBS_RUNNING_MAX:
+        if len(self._running) >= JOBS_RUNNING_MAX:
             raise ResourceExhaustedError(
                 f"{JOBS_RUNNING_MAX} jobs run already",
                 reason="JOBS_FULL",
@@ -109,12 +114,25 @@ class JobRegistry:
             create_time_s=now_s,
             lease_s=lease_s,
         )
-        self._entries[entry.id] = entry
+        self._entries[entry.id] = self._running[entry.id] = entry
         return entry
+
+    def end(
+        self,
+        entry: JobEntry,
+        state: job_pb2.JobState.ValueType,
+        *,
+        error: RbeeError | None,
+        now_s: float,
+    ) -> None:
+        """Note that a job has ended, in a terminal state."""
+        entry.state, entry.error, entry.end_time_s = state, error, now_s
+        del self._running[entry.id]
+        self._ended[entry.id] = entry
 
     def running(self) -> list[JobEntry]:
         """Return the jobs that have not ended."""
-        return [entry for entry in self._entries.values() if not entry.ended]
+        return list(self._running.values())
 
     def page(
         self, states: Sequence[job_pb2.JobState.ValueType], page_size: int, page_token: str
@@ -126,12 +144,12 @@ class JobRegistry:
         """
         if not 0 <= page_size <= PAGE_SIZE_MAX:
             raise InvalidArgumentError(f"page_size is not between 1 and {PAGE_SIZE_MAX}")
-        if page_token and not page_token.isdecimal():
+        if page_token and not _PAGE_TOKEN.fullmatch(page_token):
             raise InvalidArgumentError("page_token is not from this list")
         before = int(page_token) if page_token else self._count + 1
         found = [
             entry
-            for entry in sorted(self._entries.values(), key=lambda entry: -entry.number)
+            for entry in reversed(self._entries.values())
             if entry.number < before and (not states or entry.state in states)
         ]
         size = page_size or PAGE_SIZE
@@ -139,7 +157,8 @@ class JobRegistry:
         return found[:size], token
 
     def _forget(self, now_s: float) -> None:
-        ended = [entry for entry in self._entries.values() if entry.ended]
-        for index, entry in enumerate(sorted(ended, key=lambda entry: -entry.end_time_s)):
-            if index >= JOBS_KEPT_MAX or now_s - entry.end_time_s > JOB_KEPT_S:
-                del self._entries[entry.id]
+        while self._ended:
+            oldest = next(iter(self._ended.values()))
+            if len(self._ended) <= JOBS_KEPT_MAX and now_s - oldest.end_time_s <= JOB_KEPT_S:
+                return
+            del self._ended[oldest.id], self._entries[oldest.id]

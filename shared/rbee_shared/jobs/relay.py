@@ -10,7 +10,7 @@ from typing import Protocol
 
 from rbee.v1 import job_pb2, operation_pb2
 from rbee_shared.contracts import wire
-from rbee_shared.errors import UnavailableError
+from rbee_shared.errors import JobCancelledError, UnavailableError
 from rbee_shared.jobs.merge import is_ended
 from rbee_shared.narration.narrate import emit, tell_completion
 
@@ -66,6 +66,9 @@ def _tell(event: job_pb2.JobEvent) -> None:
 
 
 def _outcome(end: job_pb2.JobStateChange, result: operation_pb2.Result) -> operation_pb2.Result:
-    if end.state != job_pb2.JOB_STATE_COMPLETED:
-        raise wire.error_from_proto(end.error)
-    return result
+    if end.state == job_pb2.JOB_STATE_COMPLETED:
+        return result
+    error = wire.error_from_proto(end.error)
+    if end.state == job_pb2.JOB_STATE_CANCELLED and not isinstance(error, JobCancelledError):
+        raise JobCancelledError(str(error) or "cancelled", hint=error.hint)
+    raise error

@@ -21,10 +21,12 @@ from rbee_shared.errors import (
     JobCancelledError,
     JobIdTakenError,
     RbeeError,
+    UnavailableError,
     known,
 )
 from rbee_shared.jobs.registry import JobEntry, JobRegistry
 from rbee_shared.narration.context import JOB, JobContext, Story
+from rbee_shared.narration.redact import clean_text
 
 Execute = Callable[[operation_pb2.Operation], Awaitable[operation_pb2.Result]]
 
@@ -36,6 +38,7 @@ class JobRunner:
         self._execute = execute
         self._tasks = tasks
         self._works: dict[str, asyncio.Task[operation_pb2.Result | RbeeError]] = {}
+        self._closed_by = ""
         self.registry = JobRegistry()
 
     def story_of(self, job_id: str) -> Story | None:
@@ -62,12 +65,15 @@ class JobRunner:
         Raises:
             JobIdTakenError: a job with this id does something else.
             ResourceExhaustedError: too many jobs run.
+            UnavailableError: the runner is closed.
         """
         entry = self.registry.find(request.id)
         if entry is not None:
             if entry.operation != request.operation:
                 raise JobIdTakenError(request.id)
             return entry
+        if self._closed_by:
+            raise UnavailableError(self._closed_by, reason="STOPPING")
         now_s = time()
         request.deadline_time.CopyFrom(wire.timestamp(now_s + timeout_s))
         entry = self.registry.add(request, lease_s=lease_s, now_s=now_s)
@@ -93,7 +99,7 @@ class JobRunner:
         entry = self.registry.get(job_id)
         work = self._works.get(job_id)
         if work is not None and not entry.cancel_reason:
-            entry.cancel_reason = reason or "cancelled on request"
+            entry.cancel_reason = clean_text(reason) or "cancelled on request"
             work.cancel()
         return entry
 
@@ -101,6 +107,11 @@ class JobRunner:
         """Ask every running job to stop."""
         for entry in self.registry.running():
             self.cancel(entry.id, reason)
+
+    def close(self, reason: str) -> None:
+        """Take no new jobs and ask every running one to stop."""
+        self._closed_by = reason
+        self.cancel_all(reason)
 
     @contextmanager
     def watching(self, entry: JobEntry) -> Generator[None]:
@@ -112,12 +123,12 @@ class JobRunner:
             entry.watcher_count -= 1
             if entry.watcher_count == 0 and entry.lease_s is not None and not entry.ended:
                 loop = asyncio.get_running_loop()
-                loop.call_later(entry.lease_s, self._abandon, entry, loop.time())
-                entry.unwatched_since_s = loop.time()
+                entry.unwatched_since_s = since_s = loop.time()
+                loop.call_later(entry.lease_s, self._abandon, entry, since_s)
 
     def _abandon(self, entry: JobEntry, since_s: float) -> None:
         if entry.watcher_count == 0 and entry.unwatched_since_s == since_s and not entry.ended:
-            away = f" for {entry.lease_s:.0f} s" if entry.lease_s else ""
+            away = f" for {entry.lease_s:g} s" if entry.lease_s else ""
             self.cancel(entry.id, f"nobody watched the job{away}")
 
     async def _work(
@@ -125,13 +136,14 @@ class JobRunner:
     ) -> operation_pb2.Result | RbeeError:
         entry.state, entry.start_time_s = job_pb2.JOB_STATE_RUNNING, time()
         entry.log.state(job_pb2.JOB_STATE_RUNNING)
+        limit = asyncio.timeout_at(deadline_s)
         try:
-            async with asyncio.timeout_at(deadline_s):
+            async with limit:
                 return await execute(entry.operation)
-        except TimeoutError:
-            doing = f" while {entry.log.last_told}" if entry.log.last_told else ""
-            return DeadlineExceededError(f"the time of the job is over{doing}")
         except Exception as error:  # the edge: whatever ends a job is its outcome
+            if limit.expired():  # and whatever its cleaning up ran into
+                doing = f" while {entry.log.last_told}" if entry.log.last_told else ""
+                return DeadlineExceededError(f"the time of the job is over{doing}")
             expected = known(error)
             if expected is None:
                 logging.exception("job %s ends by a bug", entry.id)
@@ -141,21 +153,27 @@ class JobRunner:
 
     def _end(self, entry: JobEntry, work: asyncio.Task[operation_pb2.Result | RbeeError]) -> None:
         del self._works[entry.id]
-        entry.end_time_s = time()
-        outcome = (
-            JobCancelledError(entry.cancel_reason or "cancelled")
-            if work.cancelled()
-            else work.result()
-        )
+        outcome = _outcome(entry, work)
         if isinstance(outcome, operation_pb2.Result):
             entry.log.result(outcome)
-            entry.state = job_pb2.JOB_STATE_COMPLETED
-            entry.log.state(entry.state)
-            return
-        cancelled = isinstance(outcome, JobCancelledError)
-        entry.state = job_pb2.JOB_STATE_CANCELLED if cancelled else job_pb2.JOB_STATE_FAILED
-        entry.error = outcome
-        entry.log.state(entry.state, outcome)
+            state, error = job_pb2.JOB_STATE_COMPLETED, None
+        elif isinstance(outcome, JobCancelledError):
+            state, error = job_pb2.JOB_STATE_CANCELLED, outcome
+        else:
+            state, error = job_pb2.JOB_STATE_FAILED, outcome
+        self.registry.end(entry, state, error=error, now_s=time())
+        entry.log.state(state, error)
+
+
+def _outcome(
+    entry: JobEntry, work: asyncio.Task[operation_pb2.Result | RbeeError]
+) -> operation_pb2.Result | RbeeError:
+    if work.cancelled():
+        return JobCancelledError(entry.cancel_reason or "cancelled")
+    outcome = work.result()
+    if entry.cancel_reason and isinstance(outcome, RbeeError):
+        return JobCancelledError(entry.cancel_reason)  # what cleaning up ran into is no news
+    return outcome
 
 
 @asynccontextmanager
@@ -166,4 +184,4 @@ async def running_jobs(execute: Execute, *, who: str) -> AsyncGenerator[JobRunne
         try:
             yield runner
         finally:
-            runner.cancel_all(f"the {who} stops")
+            runner.close(f"the {who} stops")

@@ -9,45 +9,47 @@ a pipe that nobody writes to: it ends when the parent does, and that is how a ch
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from time import time
 
 from rbee_shared.errors import RbeeError
 from rbee_shared.lifecycle import failure, ready
-from rbee_shared.lifecycle.capture import lines_of
+from rbee_shared.lifecycle.capture import STDERR, Capture
 from rbee_shared.lifecycle.launch import StartFailedError
 from rbee_shared.lifecycle.ready import Ready
 from rbee_shared.limits import LINES_KEPT_MAX, STOP_GRACE_S
 from rbee_shared.narration import line
 from rbee_shared.narration.event import Level, Narration
 from rbee_shared.narration.narrate import emit
-from rbee_shared.narration.redact import clean_text
+from rbee_shared.narration.redact import clean, clean_text
 
 
 class Child:
-    """One child process. Made by `running_child`."""
+    """One child process. Made by `running_child`, which runs it with `capture` as its protocol."""
 
-    def __init__(self, process: asyncio.subprocess.Process, name: str) -> None:
-        self._process = process
+    def __init__(self, name: str) -> None:
         self._name = name
         self._kept: deque[Narration] = deque(maxlen=LINES_KEPT_MAX)
         self._count = 0
         self._changed = asyncio.Event()
         self._ready: Ready | None = None
         self._failure: RbeeError | None = None
+        self.capture = Capture(self._hear, self._wake)
         self.last_words = ""
 
     @property
     def pid(self) -> int:
         """Its process id."""
-        return self._process.pid
+        return self.capture.transport.get_pid()
 
     @property
     def exit_code(self) -> int | None:
         """How it ended; None while it runs. Negative: the signal that ended it."""
-        return self._process.returncode
+        return self.capture.transport.get_returncode()
 
     def lines(self) -> list[str]:
         """Return what it wrote, the newest `LINES_KEPT_MAX` lines, for people."""
@@ -68,7 +70,7 @@ class Child:
             told = self._tell_since(told)
             if self._ready is not None:
                 return self._ready
-            if self.exit_code is not None and self._drained:
+            if self.capture.drained.is_set():
                 raise self.error()
             await self._changed.wait()
 
@@ -82,7 +84,7 @@ class Child:
         told = 0
         while True:
             told = self._tell_since(told)
-            if self.exit_code is not None and self._drained:
+            if self.capture.drained.is_set():
                 break
             await self._changed.wait()
         if self.exit_code != 0:
@@ -90,64 +92,51 @@ class Child:
 
     async def ended(self) -> int:
         """Wait for its end and return the exit code."""
-        return await self._process.wait()
+        await self.capture.exited.wait()
+        return self.exit_code or 0
 
     def error(self) -> RbeeError:
         """Return why it ended: what it said itself, else its exit code and last words."""
         if self._failure is not None:
             return self._failure
-        code = self.exit_code or 0
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
         why = f": {self.last_words}" if self.last_words else ""
-        return StartFailedError(f"{self._name} ended {how}{why}", reason="PROCESS_ENDED")
+        return StartFailedError(
+            f"{self._name} ended {_how(self.exit_code or 0)}{why}", reason="PROCESS_ENDED"
+        )
 
     async def stop(self, *, grace_s: float = STOP_GRACE_S) -> None:
         """Ask it to end, then make it. Idempotent."""
-        if self.exit_code is not None:
-            return
-        _signal(self._process, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_s):
-                await self._process.wait()
+                await self.capture.exited.wait()
         except TimeoutError:
-            _signal(self._process, signal.SIGKILL)
-            await self._process.wait()
+            self._signal(signal.SIGKILL)
+            await self.capture.exited.wait()
 
     def kill(self) -> None:
         """End it now. Idempotent."""
-        _signal(self._process, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
 
-    async def capture(self) -> None:
-        """Read both pipes to their ends."""
-        out, err = self._process.stdout, self._process.stderr
-        assert out is not None
-        assert err is not None
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read_out(out), name=f"{self._name} stdout")
-            tasks.create_task(self._read_err(err), name=f"{self._name} stderr")
-        await self._process.wait()
-        self._drained = True
-        self._wake()
+    def _signal(self, number: signal.Signals) -> None:
+        if self.exit_code is None:
+            with suppress(ProcessLookupError):  # it ended in between, which is what was wanted
+                self.capture.transport.send_signal(number)
 
-    _drained = False
-
-    async def _read_out(self, stream: asyncio.StreamReader) -> None:
-        async for text in lines_of(stream):
-            if found := ready.parse(text):
-                self._ready = found
-                self._wake()
-            elif error := failure.parse(text):
-                self._failure = error
-            else:
-                self._keep(line.parse(text, actor=self._name))
-
-    async def _read_err(self, stream: asyncio.StreamReader) -> None:
-        async for text in lines_of(stream):
+    def _hear(self, fd: int, text: str) -> None:
+        if fd == STDERR:
             self.last_words = clean_text(text) or self.last_words
-            self._keep(Narration(self._name, "stderr", text, 0.0, level=Level.DEBUG))
+            self._keep(Narration(self._name, "stderr", text, time(), level=Level.DEBUG))
+        elif found := ready.parse(text):
+            self._ready = found
+            self._wake()
+        elif error := failure.parse(text):
+            self._failure = error
+        else:
+            self._keep(line.parse(text, actor=self._name))
 
     def _keep(self, narration: Narration) -> None:
-        self._kept.append(narration)
+        self._kept.append(clean(narration))
         self._count += 1
         self._wake()
 
@@ -157,6 +146,9 @@ class Child:
 
     def _tell_since(self, told: int) -> int:
         new = min(self._count - told, len(self._kept))
+        if missed := self._count - told - new:
+            human = f"{missed} earlier lines are left out"
+            emit(Narration(self._name, "output", human, time(), level=Level.DEBUG))
         for narration in list(self._kept)[len(self._kept) - new :]:
             emit(narration)
         return self._count
@@ -170,27 +162,36 @@ async def running_child(
     name: str,
     environment: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Child]:
-    """Run `python -m module` for the block; it is asked to end, then made to, on exit."""
-    process = await asyncio.create_subprocess_exec(
+    """Run `python -m module` for the block; it is asked to end, then made to, on exit.
+
+    Raises:
+        OSError: no process can be started.
+    """
+    child = Child(name)
+    transport, _ = await asyncio.get_running_loop().subprocess_exec(
+        lambda: child.capture,
         sys.executable,
         "-m",
         module,
         *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         start_new_session=True,  # a Ctrl-C at a terminal is the keeper's to handle
         env={**os.environ, **(environment or {}), line.FORMAT_VARIABLE: line.JSON_FORMAT},
     )
-    child = Child(process, name)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(child.capture(), name=f"{name} output")
+    try:
         try:
             yield child
         finally:
             await child.stop()
+            await child.capture.drained.wait()
+    finally:
+        transport.close()  # a second cancel came while it was stopped: this kills it
 
 
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    if process.returncode is None:
-        process.send_signal(number)
+def _how(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"with code {exit_code}"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"by {names.get(-exit_code, f'signal {-exit_code}')}"

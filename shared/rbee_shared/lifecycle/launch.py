@@ -8,21 +8,24 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
-from rbee_shared.errors import RbeeError, UnavailableError
+from rbee_shared.errors import FailedPreconditionError, RbeeError, UnavailableError
 from rbee_shared.lifecycle import failure, ready
+from rbee_shared.lifecycle.capture import LineSplitter
 from rbee_shared.lifecycle.lock import Holder, is_held, process_of
 from rbee_shared.lifecycle.ready import Ready
-from rbee_shared.limits import LINE_BYTES_MAX, LOG_BYTES_MAX, START_TIMEOUT_S, STOP_GRACE_S
+from rbee_shared.limits import LOG_BYTES_MAX, START_TIMEOUT_S, STOP_GRACE_S
 from rbee_shared.narration import line
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import emit
 
 POLL_S = 0.02
+KILL_S_MAX = 5.0
 LAST_LINES = 5
 
 
@@ -55,23 +58,34 @@ async def stop(holder: Holder, lock_file: Path, *, grace_s: float = STOP_GRACE_S
     """Ask a daemon to end, then make it. Return whether it had to be made.
 
     Its pid is signalled only while it is the process that took the lock.
+
+    Raises:
+        FailedPreconditionError: not even the kernel can end it.
     """
     if process := process_of(holder):
         _signal(process, kill=False)
     try:
         async with asyncio.timeout(grace_s):
-            await _until_free(lock_file)
+            await _until_gone(holder, lock_file)
             return False
     except TimeoutError:
         if process := process_of(holder):
             _signal(process, kill=True)
-        await _until_free(lock_file)
-        return True
+    try:
+        async with asyncio.timeout(KILL_S_MAX):
+            await _until_gone(holder, lock_file)
+    except TimeoutError:
+        raise FailedPreconditionError(
+            f"process {holder.pid} does not end", reason="PROCESS_STUCK"
+        ) from None
+    return True
 
 
-async def _until_free(lock_file: Path) -> None:
-    while True:  # another process drops it: there is no event to wait for
-        if not is_held(lock_file):
+async def _until_gone(holder: Holder, lock_file: Path) -> None:
+    # its lock may be somebody else's by now, and it may end without having dropped it to a child;
+    # another process does all this: there is no event to wait for
+    while True:
+        if not is_held(lock_file) or process_of(holder) is None:
             return
         await asyncio.sleep(POLL_S)
 
@@ -89,6 +103,8 @@ def _spawn(command: Sequence[str], log_file: Path) -> tuple[subprocess.Popen[byt
             start_new_session=True,
             env={**os.environ, line.FORMAT_VARIABLE: line.JSON_FORMAT},
         )
+    # it may end long after its launch: somebody has to take its exit code from the kernel
+    threading.Thread(target=process.wait, name=f"end of {process.pid}", daemon=True).start()
     return process, begin
 
 
@@ -105,15 +121,22 @@ async def _until_ready(
     said = _Tail(log_file, begin)
     while True:
         ended = process.poll()
-        for text in said.new_lines():
+        for text in said.new_lines(last=ended is not None):
             if found := ready.parse(text):
                 return found
             if error := failure.parse(text):
-                process.wait()
+                await _until_ended(process)
                 raise error
             emit(line.parse(text, actor=name))
         if ended is not None:
             raise _silent_end(name, ended, said.last)
+        await asyncio.sleep(POLL_S)
+
+
+async def _until_ended(process: subprocess.Popen[bytes]) -> None:
+    while True:  # a thread waits for it, which wakes nobody here
+        if process.poll() is not None:
+            return
         await asyncio.sleep(POLL_S)
 
 
@@ -126,21 +149,22 @@ def _silent_end(name: str, exit_code: int, last: Sequence[str]) -> RbeeError:
 
 
 class _Tail:
-    """What is new in a file that somebody else appends to, in whole lines."""
+    """What is new in a file that somebody else appends to, in lines."""
 
     def __init__(self, file: Path, begin: int) -> None:
         self._file = file
         self._position = begin
-        self._rest = b""
+        self._splitter = LineSplitter()
         self.last: list[str] = []
 
-    def new_lines(self) -> list[str]:
+    def new_lines(self, *, last: bool) -> list[str]:
         with self._file.open("rb") as opened:
             opened.seek(self._position)
-            data = opened.read(LINE_BYTES_MAX)
+            data = opened.read(LOG_BYTES_MAX)
         self._position += len(data)
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        lines = [each.decode(errors="replace") for each in whole if each]
+        lines = self._splitter.feed(data)
+        if last:
+            lines += self._splitter.end()
         plain = [each for each in lines if line.parse(each, actor="").level == Level.DEBUG]
         self.last = [*self.last, *plain][-LAST_LINES:]
         return lines

@@ -2,7 +2,8 @@
 
 The kernel drops a flock with the process, however that ends, so a stale file never stops a start.
 A process is signalled only if its pid still has the start time that it wrote down: a pid that was
-given to somebody else since is left alone.
+given to somebody else since is left alone. That time is counted from the machine's boot, since its
+clock may be set while a daemon runs.
 """
 
 import fcntl
@@ -12,17 +13,20 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import sleep
 
 import psutil
 
 from rbee_shared.errors import AlreadyExistsError
 
 START_TIME_TOLERANCE_S = 0.05
+TRIES_MAX = 10  # somebody who only looks whether it is held has it for an instant
+TRY_INTERVAL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock. `start_time_s` is seconds since the epoch, as the kernel tells it."""
+    """Who holds a lock. `start_time_s` is seconds from boot to the process's start."""
 
     pid: int
     start_time_s: float
@@ -50,8 +54,7 @@ class Lock:
 
     def publish(self, *, address: str, version: str) -> None:
         """Write down who holds the lock and where it listens."""
-        start_time_s = psutil.Process().create_time()
-        holder = Holder(os.getpid(), start_time_s, address, version)
+        holder = Holder(os.getpid(), _start_time_s(psutil.Process()), address, version)
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(asdict(holder)).encode(), 0)
 
@@ -65,10 +68,8 @@ def held(file: Path, name: str) -> Generator[Lock]:
     """
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunningError(name, _read(file)) from None
+        if not _taken(descriptor):
+            raise AlreadyRunningError(name, _read(file))
         os.ftruncate(descriptor, 0)
         yield Lock(descriptor)
     finally:
@@ -99,20 +100,37 @@ def process_of(holder: Holder) -> psutil.Process | None:
     """Return the holder's process; None if it is gone or the pid is another's now."""
     try:
         process = psutil.Process(holder.pid)
-        same = abs(process.create_time() - holder.start_time_s) <= START_TIME_TOLERANCE_S
+        same = abs(_start_time_s(process) - holder.start_time_s) <= START_TIME_TOLERANCE_S
+        ended = process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return None
-    return process if same else None
+    return process if same and not ended else None
+
+
+def _start_time_s(process: psutil.Process) -> float:
+    return process.create_time() - psutil.boot_time()
+
+
+def _taken(descriptor: int) -> bool:
+    for _ in range(TRIES_MAX):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sleep(TRY_INTERVAL_S)
+        else:
+            return True
+    return False
 
 
 def _read(file: Path) -> Holder | None:
     try:
         values = json.loads(file.read_text())
-        return Holder(
+        holder = Holder(
             int(values["pid"]),
             float(values["start_time_s"]),
             str(values["address"]),
             str(values["version"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
+    return holder if holder.pid > 0 else None

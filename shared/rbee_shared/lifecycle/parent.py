@@ -12,7 +12,13 @@ async def parent_gone() -> None:
     descriptor = sys.stdin.fileno()
 
     def look() -> None:
-        if not os.read(descriptor, 1024):
+        try:
+            ended = not os.read(descriptor, 1024)
+        except BlockingIOError:
+            return
+        except OSError:
+            ended = True  # a terminal that hung up
+        if ended:
             loop.remove_reader(descriptor)
             gone.set()
 

@@ -21,14 +21,14 @@ INTEGER_MAX = 2**63 - 1
 TIME_S_MAX = 253_402_300_799.0  # the end of the year 9999
 REDACTED = "[REDACTED]"
 
-_SECRET_NAME = r"[a-z0-9_-]*(?:api[_-]?key|token|secret|password|passwd)|key"
-_SECRET_FIELD = re.compile(_SECRET_NAME, re.IGNORECASE)
+_SENSITIVE = r"[a-z0-9_-]*(?:api[_-]?key|token|secret|password|passwd)|key"
+_SENSITIVE_FIELD = re.compile(_SENSITIVE, re.IGNORECASE)
 _SECRETS = (
     (re.compile(r"(?i)\b(bearer)\s+[^\s\"',;]+"), rf"\1 {REDACTED}"),
     (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), REDACTED),
     (
         re.compile(
-            rf"(?i)(?<![a-z0-9_-])({_SECRET_NAME})([\"']?\s*[=:]\s*)"
+            rf"(?i)(?<![a-z0-9_-])({_SENSITIVE})([\"']?\s*[=:]\s*)"
             r"(?![\"']?\[REDACTED\])(?:\"[^\"]+\"?|'[^']+'?|[^\s\"',;&]+)"
         ),
         rf"\1\2{REDACTED}",
@@ -82,7 +82,7 @@ def clean(narration: Narration) -> Narration:
 
 def _clean_field(name: str, value: Field) -> Field:
     if isinstance(value, str):
-        return REDACTED if _SECRET_FIELD.fullmatch(name) and value else clean_text(value)
+        return REDACTED if _SENSITIVE_FIELD.fullmatch(name) and value else clean_text(value)
     if isinstance(value, int):
         return max(-INTEGER_MAX, min(value, INTEGER_MAX))
     return value

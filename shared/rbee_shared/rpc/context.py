@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from rbee_shared.limits import CALL_TIMEOUT_S
 from rbee_shared.narration.context import JOB, NO_JOB, JobContext, Story, current
 from rbee_shared.narration.redact import clean_name
 
@@ -57,8 +58,9 @@ class UnaryUnaryContext(grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
         self, continuation: Any, client_call_details: Any, request: Any
     ) -> Any:
-        """Call on with the context's metadata and time."""
-        return await continuation(_with_context(client_call_details), request)
+        """Call on with the context's metadata and time; `CALL_TIMEOUT_S` where there is none."""
+        details = _with_context(client_call_details, otherwise_s=CALL_TIMEOUT_S)
+        return await continuation(details, request)
 
 
 class UnaryStreamContext(grpc.aio.UnaryStreamClientInterceptor):
@@ -68,10 +70,11 @@ class UnaryStreamContext(grpc.aio.UnaryStreamClientInterceptor):
         self, continuation: Any, client_call_details: Any, request: Any
     ) -> Any:
         """Call on with the context's metadata and time."""
-        return await continuation(_with_context(client_call_details), request)
+        details = _with_context(client_call_details, otherwise_s=None)
+        return await continuation(details, request)
 
 
-def _with_context(details: Any) -> grpc.aio.ClientCallDetails:
+def _with_context(details: Any, *, otherwise_s: float | None) -> grpc.aio.ClientCallDetails:
     context = current()
     metadata = grpc.aio.Metadata(*(details.metadata or ()))
     if context.job_id and JOB_ID_KEY not in metadata:
@@ -81,6 +84,8 @@ def _with_context(details: Any) -> grpc.aio.ClientCallDetails:
     timeout_s = details.timeout
     if timeout_s is None and context.deadline_s is not None:
         timeout_s = max(0.0, context.deadline_s - asyncio.get_running_loop().time())
+    if timeout_s is None:
+        timeout_s = otherwise_s
     return grpc.aio.ClientCallDetails(
         details.method, timeout_s, metadata, details.credentials, details.wait_for_ready
     )

@@ -5,7 +5,7 @@
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -73,8 +73,9 @@ def _one(method: Any) -> Any:
 def _many(method: Any) -> Any:
     async def call(request: Any, context: Any) -> AsyncIterator[Any]:
         try:
-            async for response in method(request, context):
-                yield response
+            async with aclosing(method(request, context)) as responses:
+                async for response in responses:
+                    yield response
         except (RbeeError, ExceptionGroup) as error:
             await abort_with(context, _expected(error))
 

@@ -6,31 +6,61 @@ It is a file that the owner alone can read, made at first use; a client puts it 
 
 import hmac
 import os
+import re
 import secrets
+import stat
+import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc
 
-from rbee_shared.errors import UnauthenticatedError
+from rbee_shared.errors import FailedPreconditionError, UnauthenticatedError
 from rbee_shared.rpc.errors import abort_with
 
 AUTHORIZATION_KEY = "authorization"
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,}")
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"  # generic in stubs only
 
 
 def owner_token(file: Path) -> str:
-    """Return the token in `file`, which is made with mode 0600 if it does not exist."""
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_text().strip()
-    token = secrets.token_urlsafe(32)
-    with os.fdopen(descriptor, "w") as opened:
-        opened.write(token + "\n")
+    """Return the token in `file`, which is made with mode 0600 if it does not exist.
+
+    Raises:
+        FailedPreconditionError: others can read the file, or it does not hold a token.
+    """
+    _make_once(file)
+    if stat.S_IMODE(file.stat().st_mode) & 0o077:
+        raise _unusable(file, "can be read by others", "TOKEN_EXPOSED")
+    token = file.read_text(errors="replace").strip()
+    if not _TOKEN.fullmatch(token):
+        raise _unusable(file, "holds no token", "TOKEN_MALFORMED")
     return token
+
+
+def _make_once(file: Path) -> None:
+    # written apart and then linked, so that nobody ever reads half a token: an empty one would
+    # let everybody in
+    if file.exists():
+        return
+    descriptor, written = tempfile.mkstemp(dir=file.parent, prefix=".token-")
+    try:
+        with os.fdopen(descriptor, "w") as opened:
+            opened.write(secrets.token_urlsafe(32) + "\n")
+        with suppress(FileExistsError):
+            os.link(written, file)
+    finally:
+        Path(written).unlink()
+
+
+def _unusable(file: Path, why: str, reason: str) -> FailedPreconditionError:
+    return FailedPreconditionError(
+        f"the token file `{file}` {why}", reason=reason, hint="remove it: a new one is made"
+    )
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):

@@ -1,0 +1,29 @@
+"""`python -m rbee_worker.convert GGUF FOLDER`: convert a model, telling how far it is."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rbee_shared.lifecycle.daemon import run_once
+from rbee_shared.narration.line import write_line
+from rbee_shared.narration.narrate import add_sink, set_actor
+from rbee_worker.convert.convert import convert
+
+
+def main() -> None:
+    """Parse the command line and convert."""
+    parser = argparse.ArgumentParser(prog="python -m rbee_worker.convert", description=__doc__)
+    parser.add_argument("gguf", type=Path, help="the file to convert")
+    parser.add_argument("folder", type=Path, help="a folder that does not exist or is empty")
+    arguments = parser.parse_args()
+    set_actor("convert")
+    add_sink(write_line)
+
+    def run() -> None:
+        convert(arguments.gguf, arguments.folder)
+
+    sys.exit(run_once(run))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Building an ONNX graph whose weights go straight to the data file, one at a time.
+
+Nothing but the tensor at hand is in memory, and one tensor can stand in the graph under several
+names and shapes without being stored twice.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx as untyped_onnx
+from numpy.typing import NDArray
+
+from rbee_worker.convert.quantize import to_int8
+
+onnx: Any = untyped_onnx
+
+OPSET = 21
+IR_VERSION = 10
+MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
+MODEL_FILE = "model.onnx"
+DATA_FILE = "model.onnx.data"
+INLINE_BYTES_MAX = 1024
+ALIGNMENT = 64
+ACCURACY_INT8 = 4  # MatMulNBits computes with 8-bit activations: the fast path
+
+INT32, INT64, FLOAT = (
+    onnx.TensorProto.INT32,
+    onnx.TensorProto.INT64,
+    onnx.TensorProto.FLOAT,
+)
+Array = NDArray[Any]
+
+
+class Graph:
+    """A graph under construction in `folder`. Names of values are the edges between nodes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._data = (folder / DATA_FILE).open("xb")
+        self._nodes: list[Any] = []
+        self._initializers: dict[str, Any] = {}
+        self._places: dict[str, tuple[int, int]] = {}
+        self._inputs: list[Any] = []
+        self._outputs: list[Any] = []
+
+    def input(self, name: str, kind: int, shape: Sequence[int | str]) -> str:
+        """Declare an input of the graph."""
+        self._inputs.append(onnx.helper.make_tensor_value_info(name, kind, list(shape)))
+        return name
+
+    def output(self, name: str, kind: int, shape: Sequence[int | str]) -> None:
+        """Declare an output of the graph."""
+        self._outputs.append(onnx.helper.make_tensor_value_info(name, kind, list(shape)))
+
+    def constant(self, name: str, values: Array) -> str:
+        """Store a tensor under a name; a name that is stored already stays as it is."""
+        if name in self._initializers:
+            return name
+        values = np.ascontiguousarray(values)
+        if values.nbytes <= INLINE_BYTES_MAX:
+            self._initializers[name] = onnx.numpy_helper.from_array(values, name)
+            return name
+        self._data.write(b"\0" * (-self._data.tell() % ALIGNMENT))
+        self._places[name] = (self._data.tell(), values.nbytes)
+        self._data.write(values.data)
+        kind = onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
+        self._initializers[name] = self._external(name, kind, values.shape, self._places[name])
+        return name
+
+    def same_data(self, name: str, of: str, shape: Sequence[int]) -> str:
+        """Name a large stored tensor again, in another shape, without storing it again."""
+        kind = self._initializers[of].data_type
+        self._initializers[name] = self._external(name, kind, shape, self._places[of])
+        return name
+
+    def node(
+        self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
+    ) -> str:
+        """Add a node of ONNX's own operators and return its first output."""
+        return self._node(operator, inputs, outputs, "", attributes)
+
+    def ms_node(
+        self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
+    ) -> str:
+        """Add a node of ONNX Runtime's operators and return its first output."""
+        return self._node(operator, inputs, outputs, MICROSOFT, attributes)
+
+    def linear(self, x: str, name: str, weights: NDArray[np.float32]) -> str:
+        """Multiply by an int8 weight, float32 [out, in], and return the result's name."""
+        quantized, scales = to_int8(weights)
+        data = self.constant(f"{name}.q", quantized)
+        return self.matmul(x, name, data, self.constant(f"{name}.s", scales), weights.shape)
+
+    def matmul(self, x: str, name: str, data: str, scales: str, shape: tuple[int, ...]) -> str:
+        """Multiply by stored int8 weights of shape [out, in]."""
+        rows, columns = shape
+        return self.ms_node(
+            "MatMulNBits",
+            [x, data, scales],
+            [f"{name}.y"],
+            N=rows,
+            K=columns,
+            bits=8,
+            block_size=32,
+            accuracy_level=ACCURACY_INT8,
+        )
+
+    def save(self) -> None:
+        """Write the graph beside its data."""
+        self._data.close()
+        graph = onnx.helper.make_graph(
+            self._nodes, "rbee", self._inputs, self._outputs, list(self._initializers.values())
+        )
+        model = onnx.helper.make_model(
+            graph,
+            opset_imports=[
+                onnx.helper.make_opsetid("", OPSET),
+                onnx.helper.make_opsetid(MICROSOFT, 1),
+            ],
+            ir_version=IR_VERSION,
+            producer_name="rbee",
+        )
+        (self._folder / MODEL_FILE).write_bytes(model.SerializeToString(deterministic=True))
+
+    def close(self) -> None:
+        """Close the data file. Idempotent."""
+        self._data.close()
+
+    def _node(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        domain: str,
+        attributes: dict[str, Any],
+    ) -> str:
+        name = f"{operator}_{len(self._nodes)}"
+        node = onnx.helper.make_node(
+            operator, list(inputs), list(outputs), name=name, domain=domain, **attributes
+        )
+        self._nodes.append(node)
+        return outputs[0]
+
+    def _external(self, name: str, kind: int, shape: Sequence[int], place: tuple[int, int]) -> Any:
+        tensor = onnx.TensorProto(name=name, data_type=kind, dims=list(shape))
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        offset, length = place
+        for key, value in (("location", DATA_FILE), ("offset", offset), ("length", length)):
+            tensor.external_data.add(key=key, value=str(value))
+        return tensor

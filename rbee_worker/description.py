@@ -1,0 +1,69 @@
+"""`rbee.json`: what a worker must know of a converted model besides its graph and tokenizer."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rbee_shared.errors import DataLossError
+
+FILE_NAME = "rbee.json"
+FORMAT = 1
+
+
+class ModelDamagedError(DataLossError):
+    """A file of the model is missing or not what it should be."""
+
+    reason = "MODEL_DAMAGED"
+    hint = "`rbee model rm` it and pull it again; a folder of your own must be converted again"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What a model is. Lengths in tokens; `eos_token_ids` end an answer."""
+
+    name: str
+    architecture: str
+    quantization: str
+    licence: str
+    parameters: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    hidden_size: int
+    vocab_size: int
+    context_length: int
+    bos_token_id: int | None
+    eos_token_ids: tuple[int, ...]
+    add_bos: bool
+    chat_template: str | None
+
+    @classmethod
+    def read(cls, folder: Path) -> "ModelDescription":
+        """Read the description of the model in `folder`.
+
+        Raises:
+            ModelDamagedError: it is missing, malformed, or of another format.
+        """
+        try:
+            values: dict[str, Any] = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+            if values.pop("format") != FORMAT:
+                raise ModelDamagedError(f"`{FILE_NAME}` of the model is of another format")
+            known = {each.name: values[each.name] for each in fields(cls)}
+            known["eos_token_ids"] = tuple(int(each) for each in known["eos_token_ids"])
+            return cls(**known)
+        except OSError as error:
+            raise ModelDamagedError(f"`{FILE_NAME}` of the model: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelDamagedError(f"`{FILE_NAME}` of the model is malformed") from error
+
+    def write(self, folder: Path) -> None:
+        """Write the description, at once or not at all, and last: with it the model is whole."""
+        new = folder / f"{FILE_NAME}.new"
+        with new.open("w", encoding="utf-8") as opened:
+            json.dump({"format": FORMAT, **asdict(self)}, opened, indent=1, ensure_ascii=False)
+            opened.flush()
+            os.fsync(opened.fileno())
+        new.replace(folder / FILE_NAME)
