@@ -8,6 +8,7 @@ from rbee.v1 import hive_pb2, operation_pb2
 from rbee_hive.hive import Hive, opened_hive
 from rbee_shared.errors import known
 from rbee_shared.ids import LOCALHOST
+from rbee_shared.narration.narrate import set_component
 from rbee_shared.paths import Paths
 from rbee_shared.settings import Settings
 
@@ -38,10 +39,14 @@ class LocalHive:
         """
         try:
             async with asyncio.TaskGroup() as tasks:
-                work = tasks.create_task(self._hive.execute(operation))
+                work = tasks.create_task(self._execute(operation))
         except ExceptionGroup as group:
             raise known(group) or group from None
         return work.result()
+
+    async def _execute(self, operation: operation_pb2.Operation) -> operation_pb2.Result:
+        set_component("hive")
+        return await self._hive.execute(operation)
 
     async def watch(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
         """Yield snapshots for ever."""

@@ -91,4 +91,4 @@ async def hive_process(paths: Paths) -> AsyncGenerator[str]:
     try:
         yield holder.address
     finally:
-        await launch.stop(holder, lock_file)
+        await launch.stop(holder)

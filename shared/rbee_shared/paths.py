@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def resolve(environment: Mapping[str, str] = os.environ) -> Paths:
             folders.user_config_path,
             folders.user_cache_path / "models",
             folders.user_state_path,
-            _not_in_passing(folders.user_runtime_path),
+            _runtime_folder(folders),
         )
     models = environment.get("RBEE_MODELS")
     return Paths(
@@ -103,9 +104,14 @@ def _short_enough(run: Path) -> Path:
     return _stand_in(run)
 
 
-def _not_in_passing(run: Path) -> Path:
-    # where the platform has no folder for a session, its stand-in is a folder within the
-    # temporary one that another user may have made first, and could then exchange what is in it
+def _runtime_folder(folders: PlatformDirs) -> Path:
+    # where the platform has no folder for a session, it warns and takes one within the temporary
+    # folder, which another user may have made first: then that could exchange what is in it
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            run = folders.user_runtime_path
+    except PermissionError:
+        run = Path(tempfile.gettempdir()) / "rbee"
     return _stand_in(run) if run.is_relative_to(tempfile.gettempdir()) else run
 
 

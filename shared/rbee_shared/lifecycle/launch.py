@@ -54,7 +54,7 @@ async def launch(module: str, arguments: Sequence[str], *, name: str, log_file: 
         ) from None
 
 
-async def stop(holder: Holder, lock_file: Path, *, grace_s: float = STOP_GRACE_S) -> bool:
+async def stop(holder: Holder, *, grace_s: float = STOP_GRACE_S) -> bool:
     """Ask a daemon to end, then make it. Return whether it had to be made.
 
     Its pid is signalled only while it is the process that took the lock.
@@ -66,14 +66,14 @@ async def stop(holder: Holder, lock_file: Path, *, grace_s: float = STOP_GRACE_S
         _signal(process, kill=False)
     try:
         async with asyncio.timeout(grace_s):
-            await _until_gone(holder, lock_file)
+            await _until_gone(holder)
             return False
     except TimeoutError:
         if process := process_of(holder):
             _signal(process, kill=True)
     try:
         async with asyncio.timeout(KILL_S_MAX):
-            await _until_gone(holder, lock_file)
+            await _until_gone(holder)
     except TimeoutError:
         raise FailedPreconditionError(
             f"process {holder.pid} does not end", reason="PROCESS_STUCK"
@@ -81,11 +81,11 @@ async def stop(holder: Holder, lock_file: Path, *, grace_s: float = STOP_GRACE_S
     return True
 
 
-async def _until_gone(holder: Holder, lock_file: Path) -> None:
-    # its lock may be somebody else's by now, and it may end without having dropped it to a child;
-    # another process does all this: there is no event to wait for
+async def _until_gone(holder: Holder) -> None:
+    # its lock goes with its process, and may be somebody else's by now; it is not our child, so
+    # there is no event to wait for
     while True:
-        if not is_held(lock_file) or process_of(holder) is None:
+        if process_of(holder) is None:
             return
         await asyncio.sleep(POLL_S)
 
@@ -101,7 +101,11 @@ def _spawn(command: Sequence[str], log_file: Path) -> tuple[subprocess.Popen[byt
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, line.FORMAT_VARIABLE: line.JSON_FORMAT},
+            env={
+                **os.environ,
+                line.FORMAT_VARIABLE: line.JSON_FORMAT,
+                "GRPC_ENABLE_FORK_SUPPORT": "0",  # children are exec'd; the handlers only warn
+            },
         )
     # it may end long after its launch: somebody has to take its exit code from the kernel
     threading.Thread(target=process.wait, name=f"end of {process.pid}", daemon=True).start()

@@ -6,22 +6,29 @@ context alone: inside a job to that job's log, else to the daemon's own sinks (a
 """
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from time import time
 from typing import Any
 
 from rbee_shared.narration.context import current
 from rbee_shared.narration.event import Field, Level, Narration, Progress
-from rbee_shared.narration.redact import clean
+from rbee_shared.narration.redact import clean, clean_fields
 
 Sink = Callable[[Narration], None]
 
 _sinks: list[Sink] = []
 _actor: list[str] = ["rbee"]
+_component: ContextVar[str] = ContextVar("rbee_component", default="")
 
 
 def set_actor(actor: str) -> None:
     """Name this process (`queen`, `hive`, `worker`) in everything it tells."""
     _actor[0] = actor
+
+
+def set_component(actor: str) -> None:
+    """Name what tells from here on in this task and those it starts: a hive inside the queen."""
+    _component.set(actor)
 
 
 def add_sink(sink: Sink) -> None:
@@ -52,9 +59,10 @@ def narrate(
         story: the same with somebody speaking.
         **fields: for programs; numbers stay numbers.
     """
+    fields = clean_fields(fields)  # before they get into the sentences
     emit(
         Narration(
-            actor=_actor[0],
+            actor=_component.get() or _actor[0],
             action=action,
             human=human.format(**fields) if fields else human,
             time_s=time(),

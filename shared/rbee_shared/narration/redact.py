@@ -10,7 +10,9 @@ beginning, and no two repetitions that follow each other match the same characte
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
 from rbee_shared.narration.event import Field, Narration, Progress
 
@@ -39,6 +41,7 @@ _INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff"
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+_COMMANDING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SPACES = re.compile(r"[\t\r\n]+")
 _NAME = re.compile(r"[^A-Za-z0-9_.:-]")
 
@@ -53,17 +56,26 @@ def clean_text(text: str, length_max: int = TEXT_LENGTH_MAX) -> str:
     return text if len(text) <= length_max else text[: length_max - 1] + "…"
 
 
+def strip_controls(text: str) -> str:
+    """Return `text` without what could command a terminal; line ends and tabs stay."""
+    return _COMMANDING.sub("", _ANSI.sub("", text))
+
+
 def clean_name(name: str) -> str:
     """Return an actor's or action's name in ASCII, at most `NAME_LENGTH_MAX` characters."""
     return _NAME.sub("_", name)[:NAME_LENGTH_MAX]
 
 
+def clean_fields(fields: Mapping[str, Field]) -> dict[str, Field]:
+    """Return the first `FIELD_COUNT_MAX` fields, each cleaned; what is named a secret is one."""
+    return {
+        clean_name(name): _clean_field(name, value)
+        for name, value in islice(fields.items(), FIELD_COUNT_MAX)
+    }
+
+
 def clean(narration: Narration) -> Narration:
     """Return the narration with every text cleaned. Idempotent."""
-    fields: dict[str, Field] = {
-        clean_name(name): _clean_field(name, value)
-        for name, value in list(narration.fields.items())[:FIELD_COUNT_MAX]
-    }
     progress = narration.progress
     return replace(
         narration,
@@ -74,7 +86,7 @@ def clean(narration: Narration) -> Narration:
         cute=clean_text(narration.cute),
         story=clean_text(narration.story),
         correlation_id=clean_name(narration.correlation_id),
-        fields=fields,
+        fields=clean_fields(narration.fields),
         time_s=narration.time_s if 0.0 <= narration.time_s <= TIME_S_MAX else 0.0,
         progress=None if progress is None else _clean_progress(progress),
     )

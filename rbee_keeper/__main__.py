@@ -1,0 +1,125 @@
+"""`rbee`: the command line. Commands raise; this file alone turns errors into exit codes.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 130 Ctrl-C; 141 nobody reads what is written.
+"""
+
+import difflib
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+import typer.main
+
+from rbee_keeper.lazy import Entry, lazy_group
+from rbee_shared.errors import RbeeError, known
+
+FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+
+RUN, LOOK, MANAGE = "Ask", "Look", "Manage"
+HERE = "rbee_keeper.commands"
+COMMANDS = {
+    "run": Entry(f"{HERE}.run", "Ask a model; starts and fetches what is needed.", RUN),
+    "pull": Entry(f"{HERE}.model", "Fetch a model.", RUN, "pull_app"),
+    "ps": Entry(f"{HERE}.worker", "Show the workers.", LOOK, "ps_app"),
+    "status": Entry(f"{HERE}.status", "Show the queen, its hives and addresses.", LOOK),
+    "version": Entry(f"{HERE}.version", "Show the versions.", LOOK),
+    "self-check": Entry(f"{HERE}.self_check", "Prove that all parts hear each other.", LOOK),
+    "job": Entry(f"{HERE}.job", "List, watch and cancel jobs.", MANAGE),
+    "model": Entry(f"{HERE}.model", "Fetch, list and remove models.", MANAGE),
+    "worker": Entry(f"{HERE}.worker", "Start, list and stop workers.", MANAGE),
+    "device": Entry(f"{HERE}.device", "List what there is to run on.", MANAGE),
+    "hive": Entry(f"{HERE}.hive", "List the machines.", MANAGE),
+    "queen": Entry(f"{HERE}.queen", "Start, stop and read the control plane.", MANAGE),
+    "ls": Entry(f"{HERE}.model", "List the models.", "", "list_app"),
+    "list": Entry(f"{HERE}.model", "List the models.", "", "list_app"),
+    "show": Entry(f"{HERE}.model", "Show a model.", "", "show_app"),
+    "rm": Entry(f"{HERE}.model", "Remove a model.", "", "rm_app"),
+    "stop": Entry(f"{HERE}.worker", "Stop a worker.", "", "stop_app"),
+}
+HELP = """Run LLMs on your own machines.
+
+    rbee run smollm2 "Why is the sky blue?"
+    rbee COMMAND --help
+"""
+
+app = typer.Typer(
+    cls=lazy_group(COMMANDS),
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+UsageError: Any = typer.BadParameter.__mro__[1]  # typer names only some of click's errors
+
+
+@app.callback()
+def root(
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,  # noqa: FBT002
+) -> None:
+    """Take the options that belong to no command."""
+    if show_version:
+        sys.stdout.write(f"rbee {version('rbee')}\n")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run one command and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return the exit code."""
+    command: Any = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="rbee", standalone_mode=False)
+        sys.stdout.flush()
+    except UsageError as error:
+        return _tell_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("cancelled\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except (RbeeError, ExceptionGroup) as error:
+        expected = known(error)
+        if expected is None:
+            raise
+        _tell(expected, as_json="--json" in arguments)
+        return FAILED
+    return code if isinstance(code, int) else 0
+
+
+def _tell(error: RbeeError, *, as_json: bool) -> None:
+    from rbee_keeper import output  # noqa: PLC0415 - help and usage errors do without
+
+    output.show_error(error, as_json=as_json)
+
+
+def _tell_usage(error: Any) -> int:
+    message: str = error.format_message()
+    if not message:  # no arguments at all: what was printed is the help
+        sys.stderr.write(error.ctx.get_help() + "\n")
+        return USAGE
+    path = error.ctx.command_path if error.ctx else "rbee"
+    hint = f"`{path} --help` shows how"
+    if error.__class__.__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(f"{message}\n")
+        return USAGE
+    word = message.split("'")[1] if message.startswith("No such command") else ""
+    if word and path == "rbee":
+        near = difflib.get_close_matches(word, COMMANDS, n=1)
+        message = f"no command `{word}`"
+        hint = f"did you mean `rbee {near[0]}`?" if near else hint
+    first = message.splitlines()[0].rstrip(".")
+    sys.stderr.write(f"error: {first[:1].lower()}{first[1:]}\nhint: {hint}\n")
+    return USAGE
+
+
+if __name__ == "__main__":
+    main()
