@@ -5,21 +5,22 @@ Run it after adding an error or changing a command, and commit what it writes.
 
 import argparse
 import ast
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import typer.main
-from click import Command, Context, Group
-from rbee_keeper.__main__ import app
+from typer.core import TyperGroup
 
+from rbee_keeper.__main__ import app
 from rbee_shared import errors
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
+WIDTH = 100
 PACKAGES = ("shared/rbee_shared", "rbee_keeper", "rbee_queen", "rbee_hive", "rbee_worker")
 STATUS_BY_CODE = {status.value[0]: status.name for status in grpc.StatusCode}
 
@@ -60,7 +61,8 @@ class Errors(ast.NodeVisitor):
         bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
         status = next((self.kinds[base] for base in bases if base in self.kinds), "")
         if status:
-            self.kinds[node.name] = status
+            self.kinds.setdefault(node.name, status)
+            status = self.kinds[node.name]
             values = {
                 target.id: _text(statement.value)
                 for statement in node.body
@@ -121,17 +123,18 @@ def _cell(text: str) -> str:
 
 def cli_page() -> str:
     """Return the help of every command."""
-    os.environ.update(COLUMNS="100", NO_COLOR="1", TERM="dumb")
     root = typer.main.get_command(app)
     return CLI_HEAD + "".join(_help("rbee", root, None))
 
 
-def _help(name: str, command: Command, parent: Context | None) -> Iterator[str]:
-    context = Context(command, info_name=name.rsplit(maxsplit=1)[-1], parent=parent)
+def _help(name: str, command: Any, parent: Any) -> Iterator[str]:
+    context = command.context_class(
+        command, info_name=name.rsplit(maxsplit=1)[-1], parent=parent, terminal_width=WIDTH
+    )
     yield f"\n## `{name}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
-    if isinstance(command, Group):
+    if isinstance(command, TyperGroup):
         for each in command.list_commands(context):
-            child = command.get_command(context, each)
+            child: Any = command.get_command(context, each)
             if child is not None and not child.hidden:
                 yield from _help(f"{name} {each}", child, context)
 

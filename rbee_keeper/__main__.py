@@ -40,6 +40,7 @@ COMMANDS = {
 }
 HELP = """Run LLMs on your own machines.
 
+    \b
     rbee run smollm2 "Why is the sky blue?"
     rbee COMMAND --help
 """

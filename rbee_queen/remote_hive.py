@@ -51,8 +51,8 @@ class RemoteHive:
     def __init__(self, name: str, target: str, channel: grpc.aio.Channel) -> None:
         self._name = name
         self._target = target
-        self._jobs: "rpc.JobServiceAsyncStub" = rpc.JobServiceStub(channel)
-        self._snapshots: "hive_service_pb2_grpc.HiveServiceAsyncStub" = (
+        self._jobs: rpc.JobServiceAsyncStub = rpc.JobServiceStub(channel)
+        self._snapshots: hive_service_pb2_grpc.HiveServiceAsyncStub = (
             hive_service_pb2_grpc.HiveServiceStub(channel)
         )
 

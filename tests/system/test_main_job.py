@@ -1,5 +1,6 @@
 """The main job on a real model: keeper, queen, hive and worker, in one process and in two hops."""
 
+import itertools
 import json
 import re
 import signal
@@ -13,12 +14,12 @@ from tests.conftest import Home
 
 pytestmark = [pytest.mark.system, pytest.mark.model, pytest.mark.timeout(300)]
 
-LONG = "Count from one to five hundred in words, one number a line."
+LONG = "What is the capital of France?"  # greedily, this model never ends its answer
 
 
 def start_answer(home: Home) -> tuple[str, "subprocess.Popen[str]"]:
     """Start a long answer; return its job id once tokens come."""
-    running = home.start("run", "smollm2", LONG, "--json", "--max-tokens", "4000", "--seed", "1")
+    running = home.start("run", "smollm2", LONG, "--json", "--max-tokens", "4000", "-t", "0")
     assert running.stdout is not None
     job_id = ""
     for line in running.stdout:
@@ -38,21 +39,21 @@ def test_an_answer_is_alone_on_stdout(warm: Home) -> None:
     result = warm.rbee(
         "run",
         "smollm2",
-        "What is the capital of France?",
+        "Why is the sky blue?",
         "--temperature",
         "0",
         "--max-tokens",
         "30",
     )
     assert result.returncode == 0, result.stderr
-    assert "Paris" in result.stdout
+    assert "scatter" in result.stdout
     assert "smollm2" not in result.stdout
 
 
 def test_the_prompt_may_come_from_standard_input(warm: Home) -> None:
-    args = ("run", "smollm2", "--temperature", "0", "--max-tokens", "30")
-    by_argument = warm.rbee(*args, "What is the capital of France?")
-    by_stdin = warm.rbee(*args, stdin="What is the capital of France?")
+    args = ("run", "smollm2", "--temperature", "0", "--max-tokens", "40")
+    by_argument = warm.rbee(*args, "Why is the sky blue?")
+    by_stdin = warm.rbee(*args, stdin="Why is the sky blue?")
     assert by_stdin.returncode == 0, by_stdin.stderr
     assert by_stdin.stdout == by_argument.stdout
 
@@ -115,7 +116,7 @@ def test_the_story_is_whole_for_a_late_watcher_and_the_same_for_two(warm: Home) 
     for story in stories:
         events = [json.loads(line) for line in story.splitlines()]
         assert int(events[0]["sequence"]) == 1
-        for before, event in zip(events, events[1:], strict=False):
+        for before, event in itertools.pairwise(events):
             assert int(event["first_sequence"]) == int(before["sequence"]) + 1
         assert events[-1]["state"]["state"] == "JOB_STATE_CANCELLED"
         texts.append("".join(e["completion"]["text"] for e in events if "completion" in e))
@@ -179,7 +180,7 @@ def test_a_worker_killed_in_mid_answer_fails_the_job_with_a_reason(warm: Home) -
     assert "SIGKILL" in job["error"]["message"]
     again = warm.rbee("run", "smollm2", "Hi", "--max-tokens", "3")  # a new worker is spawned
     assert again.returncode == 0, again.stderr
-    spawning = [job for job in warm.json("job", "list") if job["kind"] == "infer"][0]["id"]
+    spawning = next(job for job in warm.json("job", "list") if job["kind"] == "infer")["id"]
     story = warm.events(spawning)
     actors = {event["narration"]["actor"] for event in story if "narration" in event}
     assert "worker" in actors, "its start-up lines, printed before it has any job"

@@ -66,14 +66,14 @@ async def test_a_daemon_is_launched_told_of_and_stopped(tried: Tried) -> None:
     holder = await tried.launch(DAEMON)
     assert tried.humans() == ["starting up"]
     assert lock.is_held(tried.lock_file)
-    assert await launch.stop(holder, tried.lock_file) is False
+    assert await launch.stop(holder) is False
     assert not lock.is_held(tried.lock_file)
-    assert await launch.stop(holder, tried.lock_file) is False
+    assert await launch.stop(holder) is False
 
 
 async def test_a_daemon_that_will_not_end_is_made_to(tried: Tried) -> None:
     holder = await tried.launch(DAEMON, "stubborn")
-    assert await launch.stop(holder, tried.lock_file, grace_s=0.05) is True
+    assert await launch.stop(holder, grace_s=0.05) is True
     assert not lock.is_held(tried.lock_file)
 
 
@@ -167,9 +167,9 @@ async def test_a_foreign_process_is_never_signalled(
     lock_file.write_text(json.dumps(stale))
     assert lock.holder_of(lock_file) is None
     holder = Holder(foreign.pid, 1.0, "unix:/x", "1")
-    assert await launch.stop(holder, lock_file, grace_s=0.05) is False
+    assert await launch.stop(holder, grace_s=0.05) is False
     with lock.held(lock_file, "tried"):  # somebody else's by now
-        assert await launch.stop(holder, lock_file, grace_s=0.05) is False
+        assert await launch.stop(holder, grace_s=0.05) is False
 
 
 async def test_a_log_file_too_large_is_put_aside(

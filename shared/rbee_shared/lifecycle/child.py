@@ -130,7 +130,7 @@ class Child:
         elif found := ready.parse(text):
             self._ready = found
             self._wake()
-        elif error := failure.parse(text):
+        elif error := failure.parse(text, pid=self.pid):
             self._failure = error
         else:
             self._keep(line.parse(text, actor=self._name))

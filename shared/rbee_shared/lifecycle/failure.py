@@ -17,19 +17,27 @@ def write(error: RbeeError) -> None:
     """Tell the parent, or a person, why this process ends."""
     message, hint = clean_text(str(error)), clean_text(error.hint)
     if os.environ.get(FORMAT_VARIABLE) == JSON_FORMAT:
-        values = {"code": error.code, "reason": error.reason, "message": message, "hint": hint}
+        values = {
+            "pid": os.getpid(),
+            "code": error.code,
+            "reason": error.reason,
+            "message": message,
+            "hint": hint,
+        }
         sys.stdout.write(json.dumps({"failure": values}) + "\n")
         sys.stdout.flush()
         return
     sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
 
 
-def parse(line: str) -> RbeeError | None:
-    """Read a failure line; None if it is not one."""
+def parse(line: str, *, pid: int) -> RbeeError | None:
+    """Read the failure line of the process `pid`; None if it is not one."""
     if not line.startswith('{"failure"'):
         return None
     try:
         values = json.loads(line)["failure"]
+        if int(values["pid"]) != pid:
+            return None
         return rebuild(
             int(values["code"]),
             clean_name(str(values["reason"])),

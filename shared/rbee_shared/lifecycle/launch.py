@@ -17,7 +17,7 @@ import psutil
 from rbee_shared.errors import FailedPreconditionError, RbeeError, UnavailableError
 from rbee_shared.lifecycle import failure, ready
 from rbee_shared.lifecycle.capture import LineSplitter
-from rbee_shared.lifecycle.lock import Holder, is_held, process_of
+from rbee_shared.lifecycle.lock import Holder, process_of
 from rbee_shared.lifecycle.ready import Ready
 from rbee_shared.limits import LOG_BYTES_MAX, START_TIMEOUT_S, STOP_GRACE_S
 from rbee_shared.narration import line
@@ -126,9 +126,10 @@ async def _until_ready(
     while True:
         ended = process.poll()
         for text in said.new_lines(last=ended is not None):
-            if found := ready.parse(text):
+            # two that start at once write to one file: only its own end counts
+            if (found := ready.parse(text)) and found.pid == process.pid:
                 return found
-            if error := failure.parse(text):
+            if error := failure.parse(text, pid=process.pid):
                 await _until_ended(process)
                 raise error
             emit(line.parse(text, actor=name))

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from rbee_shared.errors import RbeeError, known, rebuild
+from rbee_shared.errors import RbeeError, UnavailableError, known, rebuild
 from rbee_shared.limits import STATUS_TEXT_LENGTH_MAX
 from rbee_shared.narration.redact import clean_name, clean_text
 
@@ -109,6 +109,8 @@ def from_rpc(error: grpc.aio.AioRpcError, peer: str) -> RbeeError:
                 clean_text(message),
                 clean_text(info.metadata["hint"]),
             )
+    if error.code() == grpc.StatusCode.CANCELLED:  # the call was cut, which says nothing of the job
+        return UnavailableError(f"{peer}: the call was cut")
     return rebuild(code, "", f"{peer}: {clean_text(message)}", "")
 
 

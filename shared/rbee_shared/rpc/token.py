@@ -35,10 +35,18 @@ def owner_token(file: Path) -> str:
     """
     _make_once(file)
     if stat.S_IMODE(file.stat().st_mode) & 0o077:
-        raise _unusable(file, "can be read by others", "TOKEN_EXPOSED")
+        raise FailedPreconditionError(
+            f"the token file `{file}` can be read by others",
+            reason="TOKEN_EXPOSED",
+            hint="remove it: a new one is made",
+        )
     token = file.read_text(errors="replace").strip()
     if not _TOKEN.fullmatch(token):
-        raise _unusable(file, "holds no token", "TOKEN_MALFORMED")
+        raise FailedPreconditionError(
+            f"the token file `{file}` holds no token",
+            reason="TOKEN_MALFORMED",
+            hint="remove it: a new one is made",
+        )
     return token
 
 
@@ -55,12 +63,6 @@ def _make_once(file: Path) -> None:
             os.link(written, file)
     finally:
         Path(written).unlink()
-
-
-def _unusable(file: Path, why: str, reason: str) -> FailedPreconditionError:
-    return FailedPreconditionError(
-        f"the token file `{file}` {why}", reason=reason, hint="remove it: a new one is made"
-    )
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):
