@@ -17,6 +17,7 @@ from rbee_shared.jobs.pacing import pacing
 from rbee_shared.jobs.runner import running_jobs
 from rbee_shared.lifecycle import lock
 from rbee_shared.lifecycle.daemon import run_daemon
+from rbee_shared.lifecycle.logfile import bounded_output
 from rbee_shared.lifecycle.ready import Ready, announce
 from rbee_shared.lifecycle.signals import stop_requested
 from rbee_shared.narration.line import write_line
@@ -44,6 +45,7 @@ async def run(name: str) -> None:
     settings = load(paths.settings_file)
     async with AsyncExitStack() as stack:
         held = stack.enter_context(lock.held(paths.lock("hive"), "hive"))
+        await stack.enter_async_context(bounded_output(paths.log_file("hive")))
         narrate("hive_start", "starting hive {name}", target=name, name=name)
         hive = await stack.enter_async_context(opened_hive(name, paths, settings))
         pacer = await stack.enter_async_context(pacing())
@@ -64,6 +66,7 @@ async def run(name: str) -> None:
         announce(Ready(address=address, pid=os.getpid()))
         await stop_requested()
         narrate("hive_stop", "stopping hive {name}", target=name, name=name)
+        runner.close("the hive stops")
 
 
 def main() -> None:

@@ -61,11 +61,20 @@ async def execute(hive: Hive, operation: pb.Operation) -> pb.Result:
 async def _model_download(
     hive: Hive, operation: pb.ModelDownloadOperation
 ) -> pb.ModelDownloadResult:
+    _refuse_unsupported(operation)
     was_present = await hive.models.find(operation.model) is not None
     model = await hive.models.pull(operation.model)
     return pb.ModelDownloadResult(
         model=model_wire.model_to_proto(model, hive=hive.name), was_present=was_present
     )
+
+
+def _refuse_unsupported(operation: pb.ModelDownloadOperation) -> None:
+    asked = {field.name for field, _ in operation.ListFields()} - {"model", "hive"}
+    if asked:
+        raise UnimplementedError(
+            f"this hive cannot keep {', '.join(sorted(asked))} yet", reason="TERMS_UNSUPPORTED"
+        )
 
 
 async def _model_list(hive: Hive) -> pb.ModelListResult:

@@ -58,14 +58,25 @@ app = typer.Typer(
 UsageError: Any = typer.BadParameter.__mro__[1]  # typer names only some of click's errors
 
 
-@app.callback()
-def root(
-    show_version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,  # noqa: FBT002
-) -> None:
-    """Take the options that belong to no command."""
-    if show_version:
+def _show_version(asked: bool) -> None:
+    if asked:
         sys.stdout.write(f"rbee {version('rbee')}\n")
         raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Show the version.",
+            is_eager=True,
+            callback=_show_version,
+        ),
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
 
 
 def main() -> None:

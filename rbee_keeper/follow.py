@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Callable, Generator
 from contextlib import contextmanager
 
 from rbee.v1 import job_pb2, operation_pb2
+from rbee_keeper import output
 from rbee_keeper.client import QueenClient
 from rbee_keeper.display import Display
 from rbee_shared.contracts import wire
@@ -52,6 +53,8 @@ async def run_job(
                     return await draw(events, display)
         except (TimeoutError, RbeeError):
             if interrupted:
+                display.close()
+                output.say("cancelled")
                 raise KeyboardInterrupt from None
             raise
 

@@ -25,6 +25,7 @@ from rbee_shared.jobs.job_service import JobService
 from rbee_shared.jobs.pacing import pacing
 from rbee_shared.lifecycle import lock
 from rbee_shared.lifecycle.daemon import run_daemon
+from rbee_shared.lifecycle.logfile import bounded_output
 from rbee_shared.lifecycle.ready import Ready, announce
 from rbee_shared.lifecycle.signals import stop_requested
 from rbee_shared.narration.line import write_line
@@ -53,6 +54,7 @@ async def run(*, separate_hive: bool) -> None:
     settings = load(paths.settings_file)
     async with AsyncExitStack() as stack:
         held = stack.enter_context(lock.held(paths.lock("queen"), "queen"))
+        await stack.enter_async_context(bounded_output(paths.log_file("queen")))
         narrate("queen_start", "starting the queen", target="queen")
         queen = await stack.enter_async_context(
             opened_queen(
@@ -88,7 +90,7 @@ async def run(*, separate_hive: bool) -> None:
         announce(Ready(address=address, pid=os.getpid()))
         await stop_requested()
         narrate("queen_stop", "stopping the queen", target="queen")
-        queen.runner.cancel_all("the queen stops")
+        queen.runner.close("the queen stops")
 
 
 def main() -> None:

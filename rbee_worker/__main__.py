@@ -63,7 +63,7 @@ async def run(arguments: argparse.Namespace) -> None:
         )
         announce(Ready(address=address, pid=os.getpid()))
         await _first_of(stop_requested, parent_gone)
-        runner.cancel_all("the worker stops")
+        runner.close("the worker stops")
 
 
 async def _refuse(_: operation_pb2.Operation) -> operation_pb2.Result:
