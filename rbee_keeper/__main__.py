@@ -1,6 +1,6 @@
 """`rbee`: the command line. Commands raise; this file alone turns errors into exit codes.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 130 Ctrl-C; 141 nobody reads what is written.
+Exit codes: 0 done; 1 failed, or nobody reads what is written; 2 wrong usage; 130 Ctrl-C.
 """
 
 import difflib
@@ -15,7 +15,7 @@ import typer.main
 from rbee_keeper.lazy import Entry, lazy_group
 from rbee_shared.errors import RbeeError, known
 
-FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 RUN, LOOK, MANAGE = "Ask", "Look", "Manage"
 HERE = "rbee_keeper.commands"
@@ -86,6 +86,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return the exit code."""
+    if any(not _is_text(argument) for argument in arguments):
+        sys.stderr.write("error: an argument is not UTF-8 text\nhint: `rbee --help` shows how\n")
+        return USAGE
     command: Any = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="rbee", standalone_mode=False)
@@ -97,7 +100,7 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
+        return FAILED
     except (RbeeError, ExceptionGroup) as error:
         expected = known(error)
         if expected is None:
@@ -105,6 +108,10 @@ def run(arguments: list[str]) -> int:
         _tell(expected, as_json="--json" in arguments)
         return FAILED
     return code if isinstance(code, int) else 0
+
+
+def _is_text(argument: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def _tell(error: RbeeError, *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """What the keeper asks of the queen. Raises RbeeError, never grpc's errors."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -44,8 +45,9 @@ class QueenClient:
         if timeout_s is not None:
             request.timeout.CopyFrom(wire.duration(timeout_s))
         call = self._jobs.RunJob(request, metadata=((JOB_ID_KEY, job_id),))
-        async for event in _events(call):
-            yield event
+        async with aclosing(_events(call)) as events:
+            async for event in events:
+                yield event
 
     async def watch(self, job_id: str, after_sequence: int) -> AsyncGenerator[job_pb2.JobEvent]:
         """Yield a job's events after that sequence to the end.
@@ -54,8 +56,9 @@ class QueenClient:
             JobNotFoundError: no such job.
         """
         call = self._jobs.WatchJob(pb.WatchJobRequest(job_id=job_id, after_sequence=after_sequence))
-        async for event in _events(call):
-            yield event
+        async with aclosing(_events(call)) as events:
+            async for event in events:
+                yield event
 
     async def result(self, operation: operation_pb2.Operation) -> operation_pb2.Result:
         """Run an operation whose story nobody needs, and return its result.

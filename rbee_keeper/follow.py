@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, contextmanager
 
 from rbee.v1 import job_pb2, operation_pb2
 from rbee_keeper import output
@@ -59,21 +59,22 @@ async def run_job(
             raise
 
 
-async def draw(events: AsyncIterable[job_pb2.JobEvent], display: Display) -> operation_pb2.Result:
+async def draw(events: AsyncGenerator[job_pb2.JobEvent], display: Display) -> operation_pb2.Result:
     """Draw a job's events to its end and return its result.
 
     Raises:
         RbeeError: why it failed or was cancelled.
     """
     result = operation_pb2.Result()
-    async for event in events:
-        display.event(event)
-        if event.HasField("result"):
-            result = event.result
-        if is_ended(event):
-            if event.state.HasField("error"):
-                raise wire.error_from_proto(event.state.error)
-            return result
+    async with aclosing(events):
+        async for event in events:
+            display.event(event)
+            if event.HasField("result"):
+                result = event.result
+            if is_ended(event):
+                if event.state.HasField("error"):
+                    raise wire.error_from_proto(event.state.error)
+                return result
     raise UnavailableError("the queen went away", hint="`rbee queen logs` has what it wrote")
 
 

@@ -112,7 +112,7 @@ def joined(prompt: str, stdin: str) -> str:
 
 
 def read_stdin() -> str:
-    """Return what is piped in, one character more than is taken; nothing from a terminal.
+    """Return what is piped in, at most a little more than is taken; nothing from a terminal.
 
     Raises:
         InvalidArgumentError: it is no text.
@@ -120,7 +120,8 @@ def read_stdin() -> str:
     if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
         return ""
     try:
-        return sys.stdin.read(PROMPT_CHARS_MAX + 1)
+        # bytes, since Python would let through what is no text; a character has at most 4
+        return sys.stdin.buffer.read(4 * PROMPT_CHARS_MAX + 1).decode()
     except UnicodeDecodeError as error:
         raise InvalidArgumentError(
             "standard input is not UTF-8 text", reason="PROMPT_NOT_TEXT"

@@ -6,11 +6,13 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from tests.conftest import Home
+from tests.conftest import Home, environment_of
 
 pytestmark = [pytest.mark.system, pytest.mark.model, pytest.mark.timeout(300)]
 
@@ -212,3 +214,30 @@ def test_twenty_jobs_at_once_each_tell_their_own_story(warm: Home) -> None:
     assert time.monotonic() - begin < 200
     single = warm.rbee("run", "smollm2", prompts[3], "--max-tokens", "8", "--temperature", "0")
     assert texts[3].strip() == single.stdout.strip()
+
+
+def test_one_process_and_two_hops_tell_the_same_story(
+    models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    stories: list[list[tuple[str, ...]]] = []
+    for arguments in ((), ("--separate-hive",)):
+        folder = tmp_path_factory.mktemp("mode")
+        home = Home(folder, environment_of(folder, RBEE_MODELS=str(models)))
+        asked = ("run", "smollm2", "A story.", "--seed", "7", "--max-tokens", "30", "--json")
+        result = home.rbee(*asked, *arguments)
+        assert result.returncode == 0, result.stderr
+        hives = [p for p in home.processes() if "rbee_hive" in " ".join(p.cmdline())]
+        assert len(hives) == len(arguments)
+        events = [json.loads(line) for line in result.stdout.splitlines()]
+        stories.append([told(event) for event in events if "completion" not in event])
+        text = "".join(e["completion"]["text"] for e in events if "completion" in e)
+        stories[-1].append(("text", text))
+        assert home.rbee("queen", "stop").returncode == 0
+        assert home.processes() == []
+    assert stories[0] == stories[1]
+
+
+def told(event: dict[str, Any]) -> tuple[str, ...]:
+    if "narration" in event:
+        return (event["narration"]["actor"], event["narration"]["action"])
+    return tuple(key for key in event if key in ("state", "result"))
