@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import version
 
 import grpc
@@ -11,6 +12,7 @@ import grpc
 from rbee.v1 import hive_service_pb2, hive_service_pb2_grpc, job_service_pb2, job_service_pb2_grpc
 from rbee_hive.hive import opened_hive
 from rbee_hive.hive_service import HiveService
+from rbee_hive.operations import execute
 from rbee_shared.ids import LOCALHOST, check_name
 from rbee_shared.jobs.job_service import JobService
 from rbee_shared.jobs.pacing import pacing
@@ -49,7 +51,7 @@ async def run(name: str) -> None:
         narrate("hive_start", "starting hive {name}", target=name, name=name)
         hive = await stack.enter_async_context(opened_hive(name, paths, settings))
         pacer = await stack.enter_async_context(pacing())
-        runner = await stack.enter_async_context(running_jobs(hive.execute, who="hive"))
+        runner = await stack.enter_async_context(running_jobs(partial(execute, hive), who="hive"))
 
         def add_services(server: grpc.aio.Server) -> list[str]:
             jobs = JobService(runner, pacer.pause_s)

@@ -1,7 +1,7 @@
 """The hive: one machine's models, workers and devices, wired together. It knows no server.
 
-The queen embeds it for its own machine, or talks to one that `__main__` serves: both use `execute`
-and `snapshots`.
+The queen embeds it for its own machine, or talks to one that `__main__` serves: both use
+`operations.execute` and `snapshots`.
 """
 
 import asyncio
@@ -9,12 +9,11 @@ import platform
 import secrets
 import shutil
 import time
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 
-from rbee.v1 import hive_pb2, operation_pb2
-from rbee_hive import operations
+from rbee.v1 import hive_pb2
 from rbee_hive.changes import Changes
 from rbee_hive.devices import Device
 from rbee_hive.models import wire as model_wire
@@ -53,20 +52,17 @@ class Hive:
         self._sequence = 0
         self._devices: tuple[Device, ...] = ()
         self._devices_time_s = 0.0
-        self.running_job_count = 0
+        self._running_job_count = 0
 
-    async def execute(self, operation: operation_pb2.Operation) -> operation_pb2.Result:
-        """Do one operation inside the caller's job and return its typed result.
-
-        Raises:
-            RbeeError: why it cannot be done.
-        """
-        self.running_job_count += 1
+    @contextmanager
+    def doing(self) -> Generator[None]:
+        """Count the block as a job that is being done."""
+        self._running_job_count += 1
         self._changes.ring()
         try:
-            return await operations.execute(self, operation)
+            yield
         finally:
-            self.running_job_count -= 1
+            self._running_job_count -= 1
             self._changes.ring()
 
     async def snapshots(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
@@ -90,7 +86,7 @@ class Hive:
             devices=[device_to_proto(each) for each in await self._devices_of_late()],
             models=[model_wire.model_to_proto(each, hive=self.name) for each in models],
             workers=[worker_to_proto(each, self.name) for each in self.workers.all()],
-            running_job_count=self.running_job_count,
+            running_job_count=self._running_job_count,
             free_disk_bytes=disk.free,
             create_time=wire.timestamp(time.time()),
             instance_id=self._instance_id,

@@ -1,10 +1,7 @@
 """Answering with a model on this hive: have the model, have a worker, pass on what it says."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from rbee.v1 import inference_pb2, operation_pb2, worker_service_pb2 as pb
+from rbee_hive.hive import Hive
 from rbee_hive.workers.admission import Demand
 from rbee_hive.workers.states import SERVING
 from rbee_hive.workers.supervisor import Wanted
@@ -16,9 +13,6 @@ from rbee_shared.limits import MESSAGES_MAX, PROMPT_CHARS_MAX
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_shared.rpc.errors import rpc_errors
-
-if TYPE_CHECKING:
-    from rbee_hive.hive import Hive
 
 DEATH_NOTICE_S = 2.0  # a broken stream and the end of the process behind it come apart by less
 CONTEXT_LENGTH_DEFAULT_MAX = 8_192  # a longer context is granted to those who ask for it

@@ -3,11 +3,8 @@
 It reads the operation, calls the domain and makes the typed result; it decides nothing.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from rbee.v1 import model_pb2, operation_pb2 as pb
+from rbee_hive.hive import Hive
 from rbee_hive.infer import infer, wanted_for
 from rbee_hive.models import wire as model_wire
 from rbee_hive.wire import device_to_proto, worker_to_proto
@@ -15,17 +12,19 @@ from rbee_shared.contracts import wire
 from rbee_shared.errors import InvalidArgumentError, UnimplementedError
 from rbee_shared.jobs.self_check import self_check
 
-if TYPE_CHECKING:
-    from rbee_hive.hive import Hive
-
 
 async def execute(hive: Hive, operation: pb.Operation) -> pb.Result:
-    """Do one operation.
+    """Do one operation inside the caller's job and return its typed result.
 
     Raises:
         RbeeError: why it cannot be done.
         UnimplementedError: this hive does not know how.
     """
+    with hive.doing():
+        return await _execute(hive, operation)
+
+
+async def _execute(hive: Hive, operation: pb.Operation) -> pb.Result:
     match operation.WhichOneof("kind"):
         case "infer":
             return pb.Result(infer=await infer(hive, operation.infer))

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rbee.v1 import job_pb2
+from rbee_keeper.answer import Answer
 from rbee_shared.contracts import wire
 from rbee_shared.narration.event import Level, Narration
 from rbee_shared.narration.line import to_human
-from rbee_shared.narration.redact import clean, strip_controls
+from rbee_shared.narration.redact import clean
 
 PROGRESS_EVERY_S = 2.0
 
@@ -100,35 +101,6 @@ class JsonDisplay:
 
     def close(self) -> None:
         """Nothing is left to do."""
-
-
-class Answer:
-    """The text on stdout, and where it stands."""
-
-    def __init__(self) -> None:
-        self._last = "\n"
-        self._is_terminal = sys.stdout.isatty()
-
-    def write(self, text: str) -> None:
-        """Write a piece at once; on a terminal without what could command it."""
-        if self._is_terminal:
-            text = strip_controls(text)
-        if text:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-            self._last = text[-1]
-
-    def pause(self) -> None:
-        """Begin a new line on a terminal that shows stderr too."""
-        if self._is_terminal:
-            self.end()
-
-    def end(self) -> None:
-        """End the last line."""
-        if self._last != "\n":
-            sys.stdout.write("\n")
-            sys.stdout.flush()
-            self._last = "\n"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from rbee.v1 import job_pb2
 from rbee_keeper import output
-from rbee_keeper.display import Answer
+from rbee_keeper.answer import Answer
 from rbee_shared.contracts import wire
 from rbee_shared.narration.event import Level, Narration
 from rbee_shared.narration.redact import clean

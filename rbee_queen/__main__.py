@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import version
 
 import grpc
@@ -19,10 +20,12 @@ from rbee.v1 import (
     job_service_pb2_grpc,
 )
 from rbee_queen.fleet_service import FleetService
+from rbee_queen.operations import execute
 from rbee_queen.queen import opened_queen
 from rbee_shared.ids import check_loopback
 from rbee_shared.jobs.job_service import JobService
 from rbee_shared.jobs.pacing import pacing
+from rbee_shared.jobs.runner import running_jobs
 from rbee_shared.lifecycle import lock
 from rbee_shared.lifecycle.daemon import run_daemon
 from rbee_shared.lifecycle.logfile import bounded_output
@@ -62,15 +65,18 @@ async def run(*, separate_hive: bool) -> None:
             )
         )
         pacer = await stack.enter_async_context(pacing())
+        runner = await stack.enter_async_context(
+            running_jobs(partial(execute, queen), who="queen", registry=queen.jobs)
+        )
 
         def add_services(server: grpc.aio.Server) -> list[str]:
-            jobs = JobService(queen.runner, pacer.pause_s)
+            jobs = JobService(runner, pacer.pause_s)
             job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, server)
             fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(queen), server)
             return SERVICES
 
         token = TokenInterceptor(owner_token(paths.token_file))
-        find_story = queen.runner.story_of
+        find_story = runner.story_of
         tcp = await stack.enter_async_context(
             serving(
                 check_loopback(settings.queen_listen),
@@ -90,7 +96,7 @@ async def run(*, separate_hive: bool) -> None:
         announce(Ready(address=address, pid=os.getpid()))
         await stop_requested()
         narrate("queen_stop", "stopping the queen", target="queen")
-        queen.runner.close("the queen stops")
+        runner.close("the queen stops")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ class FleetService(rpc.FleetServiceServicer):
         while True:
             yield pb.WatchFleetResponse(
                 hives=self._queen.watch.hives(),
-                running_job_count=len(self._queen.runner.registry.running()),
+                running_job_count=len(self._queen.jobs.running()),
                 create_time=wire.timestamp(time.time()),
             )
             await asyncio.sleep(SPACING_S)

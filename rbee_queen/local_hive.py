@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from rbee.v1 import hive_pb2, operation_pb2
 from rbee_hive.hive import Hive, opened_hive
+from rbee_hive.operations import execute
 from rbee_shared.errors import known
 from rbee_shared.ids import LOCALHOST
 from rbee_shared.narration.narrate import set_component
@@ -46,7 +47,7 @@ class LocalHive:
 
     async def _execute(self, operation: operation_pb2.Operation) -> operation_pb2.Result:
         set_component("hive")
-        return await self._hive.execute(operation)
+        return await execute(self._hive, operation)
 
     async def watch(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
         """Yield snapshots for ever."""

@@ -3,16 +3,15 @@
 Work is done by hives: the queen chooses one, or asks all of them and joins what they say.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rbee.v1 import operation_pb2 as pb
 from rbee_queen import wire
 from rbee_queen.fleet import HiveState
+from rbee_queen.hive_link import HiveLink
 from rbee_queen.placement import Request, place
+from rbee_queen.queen import Queen
 from rbee_shared.errors import (
     InvalidArgumentError,
     NotFoundError,
@@ -24,10 +23,6 @@ from rbee_shared.ids import LOCALHOST
 from rbee_shared.jobs.self_check import self_check
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
-
-if TYPE_CHECKING:
-    from rbee_queen.hive_link import HiveLink
-    from rbee_queen.queen import Queen
 
 
 async def execute(queen: Queen, operation: pb.Operation) -> pb.Result:

@@ -1,4 +1,4 @@
-"""The queen: jobs, the fleet and the links to hives, wired together. It knows no server."""
+"""The queen: the fleet and the links to hives, wired together. It knows no server."""
 
 import os
 import time
@@ -7,14 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from rbee.v1 import operation_pb2
-from rbee_queen import operations
 from rbee_queen.hive_link import HiveLink
 from rbee_queen.local_hive import embedded_hive
 from rbee_queen.remote_hive import dialled_hive
 from rbee_queen.watch import Watch, watching
 from rbee_shared.contracts import wire
 from rbee_shared.ids import LOCALHOST
-from rbee_shared.jobs.runner import JobRunner, running_jobs
+from rbee_shared.jobs.registry import JobRegistry
 from rbee_shared.lifecycle import launch, lock
 from rbee_shared.narration.narrate import narrate
 from rbee_shared.paths import Paths
@@ -29,19 +28,11 @@ class Queen:
         self._start_time_s = time.time()
         self.watch = watch
         self.addresses: list[str] = []
-        self.runner: JobRunner
+        self.jobs = JobRegistry()
 
     def link(self, hive: str) -> HiveLink:
         """Return the way to a hive that the fleet knows."""
         return self._links[hive]
-
-    async def execute(self, operation: operation_pb2.Operation) -> operation_pb2.Result:
-        """Do one operation inside the caller's job and return its typed result.
-
-        Raises:
-            RbeeError: why it cannot be done.
-        """
-        return await operations.execute(self, operation)
 
     def status(self) -> operation_pb2.StatusResult:
         """Return how the queen and its fleet are."""
@@ -49,7 +40,7 @@ class Queen:
             version=version("rbee"),
             pid=os.getpid(),
             start_time=wire.timestamp(self._start_time_s),
-            running_job_count=len(self.runner.registry.running()),
+            running_job_count=len(self.jobs.running()),
             hives=self.watch.hives(),
             addresses=self.addresses,
         )
@@ -59,7 +50,7 @@ class Queen:
 async def opened_queen(
     paths: Paths, settings: Settings, *, separate_hive: bool
 ) -> AsyncGenerator[Queen]:
-    """Open this machine's hive, inside this process or apart, watch it and run jobs."""
+    """Open this machine's hive, inside this process or apart, and watch it."""
     async with AsyncExitStack() as stack:
         link: HiveLink
         if separate_hive:
@@ -68,9 +59,7 @@ async def opened_queen(
         else:
             link = await stack.enter_async_context(embedded_hive(paths, settings))
         watch = await stack.enter_async_context(watching([link]))
-        queen = Queen({link.name: link}, watch)
-        queen.runner = await stack.enter_async_context(running_jobs(queen.execute, who="queen"))
-        yield queen
+        yield Queen({link.name: link}, watch)
 
 
 @asynccontextmanager

@@ -34,12 +34,12 @@ Execute = Callable[[operation_pb2.Operation], Awaitable[operation_pb2.Result]]
 class JobRunner:
     """Runs jobs of one process. Made by `running_jobs`."""
 
-    def __init__(self, execute: Execute, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, execute: Execute, tasks: asyncio.TaskGroup, registry: JobRegistry) -> None:
         self._execute = execute
         self._tasks = tasks
         self._works: dict[str, asyncio.Task[operation_pb2.Result | RbeeError]] = {}
         self._closed_by = ""
-        self.registry = JobRegistry()
+        self.registry = registry
 
     def story_of(self, job_id: str) -> Story | None:
         """Return the log of a job for what is told on its behalf; None if it is not known here."""
@@ -177,10 +177,12 @@ def _outcome(
 
 
 @asynccontextmanager
-async def running_jobs(execute: Execute, *, who: str) -> AsyncGenerator[JobRunner]:
+async def running_jobs(
+    execute: Execute, *, who: str, registry: JobRegistry | None = None
+) -> AsyncGenerator[JobRunner]:
     """Run jobs inside the block; what still runs at its end is cancelled and waited for."""
     async with asyncio.TaskGroup() as tasks:
-        runner = JobRunner(execute, tasks)
+        runner = JobRunner(execute, tasks, registry or JobRegistry())
         try:
             yield runner
         finally:
