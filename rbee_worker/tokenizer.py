@@ -43,9 +43,7 @@ class Tokenizer:
 
     def encode_text(self, text: str) -> list[int]:
         """Return the tokens of a raw prompt, control tokens recognised."""
-        bos = self._description.bos_token_id
-        begin = [bos] if self._description.add_bos and bos is not None else []
-        return begin + self._encode(text, plain=False)
+        return self._begun(self._encode(text, plain=False))
 
     def encode_conversation(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Return the tokens of a conversation.
@@ -62,13 +60,19 @@ class Tokenizer:
         rest = self._render(marked)
         for mark, message in zip(marks, messages, strict=True):
             before, _, rest = rest.partition(mark)
-            tokens += self.encode_text(before) if not tokens else self._encode(before, plain=False)
+            tokens += self._encode(before, plain=False)
             tokens += self._encode(message["content"], plain=True)
-        return tokens + self._encode(rest, plain=False)
+        return self._begun(tokens + self._encode(rest, plain=False))
 
     def stream(self) -> "TextStream":
         """Return a new stream that turns tokens into text."""
         return TextStream(self._tokenizer)
+
+    def _begun(self, tokens: list[int]) -> list[int]:
+        bos = self._description.bos_token_id
+        if bos is None or not self._description.add_bos or tokens[:1] == [bos]:
+            return tokens  # many chat templates write it themselves
+        return [bos, *tokens]
 
     def _render(self, messages: Sequence[Mapping[str, str]]) -> str:
         return self._template.render(
