@@ -4,12 +4,23 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from rbee_shared.errors import DataLossError
 
 FILE_NAME = "rbee.json"
 FORMAT = 1
+COUNTS = (
+    "parameters",
+    "layers",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "hidden_size",
+    "vocab_size",
+    "context_length",
+)
 
 
 class ModelDamagedError(DataLossError):
@@ -52,12 +63,30 @@ class ModelDescription:
             if values.pop("format") != FORMAT:
                 raise ModelDamagedError(f"`{FILE_NAME}` of the model is of another format")
             known = {each.name: values[each.name] for each in fields(cls)}
-            known["eos_token_ids"] = tuple(int(each) for each in known["eos_token_ids"])
-            return cls(**known)
+            known["eos_token_ids"] = tuple(known["eos_token_ids"])
+            description = cls(**known)
         except OSError as error:
             raise ModelDamagedError(f"`{FILE_NAME}` of the model: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelDamagedError(f"`{FILE_NAME}` of the model is malformed") from error
+        description._check()
+        return description
+
+    def _check(self) -> None:
+        kinds: dict[str, type | UnionType] = {
+            **dict.fromkeys(("name", "architecture", "quantization", "licence"), str),
+            **dict.fromkeys(COUNTS, int),
+            "bos_token_id": int | None,
+            "add_bos": bool,
+            "chat_template": str | None,
+        }
+        wrong = [key for key, kind in kinds.items() if not isinstance(getattr(self, key), kind)]
+        wrong += [key for key in COUNTS if key not in wrong and getattr(self, key) < 1]
+        ends: tuple[Any, ...] = self.eos_token_ids
+        if not all(isinstance(each, int) for each in ends):
+            wrong.append("eos_token_ids")
+        if wrong:
+            raise ModelDamagedError(f"`{FILE_NAME}` of the model: `{wrong[0]}` makes no sense")
 
     def write(self, folder: Path) -> None:
         """Write the description, at once or not at all, and last: with it the model is whole."""

@@ -1,78 +1,119 @@
 """From one GGUF file to a folder that a worker loads. `rbee.json` comes last: then it is whole."""
 
+import errno
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from rbee_shared.errors import FailedPreconditionError, UnimplementedError
+from rbee_shared.errors import (
+    FailedPreconditionError,
+    RbeeError,
+    ResourceExhaustedError,
+    UnimplementedError,
+)
 from rbee_shared.narration.event import Progress
 from rbee_shared.narration.narrate import narrate
 from rbee_worker.convert.gguf import GgufFile
+from rbee_worker.convert.graph import DATA_FILE, Graph
 from rbee_worker.convert.llama import Llama
-from rbee_worker.convert.tokenizer import tokenizer_of
+from rbee_worker.convert.shape import Shape, shape_of
+from rbee_worker.convert.tokenizer import to_json
+from rbee_worker.convert.vocabulary import Vocabulary, vocabulary_of
 from rbee_worker.description import ModelDescription
 
+ARCHITECTURE = "llama"
+MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 QUANTIZATION = "int8-block32"
-END_TOKENS = ("<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>")
 
 
 def convert(source: Path, folder: Path) -> ModelDescription:
     """Convert the GGUF `source` into the new folder `folder`.
 
     Raises:
+        NotFoundError: there is no such file.
         GgufDamagedError: the file is no whole GGUF.
         UnimplementedError: its architecture, tokenizer or shape is not known here.
-        FailedPreconditionError: the folder holds something already.
+        FailedPreconditionError: the file cannot be read; the folder holds something already, or
+            cannot be written.
+        ResourceExhaustedError: the disk is full.
     """
     file = GgufFile(source)
-    if file.architecture != "llama":
+    if file.architecture != ARCHITECTURE:
         raise UnimplementedError(
             f"the architecture `{file.architecture}` cannot be converted yet",
             reason="ARCHITECTURE_UNSUPPORTED",
-            hint="`llama` can",
+            hint=f"`{ARCHITECTURE}` can",
         )
-    tokenizer = tokenizer_of(file)
-    _make_empty(folder)
-    name = file.text("general.name") or source.stem
-    model = Llama(file, folder)
-
-    def told(done: int, total: int) -> None:
-        narrate(
-            "model_convert",
-            "converting {model}: layer {done} of {total}",
-            target=name,
-            progress=Progress(done, total, "steps"),
-            model=name,
-            done=done,
-            total=total,
-        )
-
-    model.write(told)
-    tokenizer.save(str(folder / TOKENIZER_FILE))
-    description = _describe(file, model, name, tokenizer.get_vocab())
-    description.write(folder)
+    shape, vocabulary = shape_of(file), vocabulary_of(file)
+    tokenizer = to_json(vocabulary)
+    description = _described(file, shape, vocabulary, file.text("general.name") or source.stem)
+    try:
+        _make_empty(folder)
+        _write_model(file, shape, folder, description.name)
+        with _written(folder / TOKENIZER_FILE) as opened:
+            opened.write(tokenizer.encode())
+        description.write(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     return description
 
 
 def _make_empty(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        taken = any(folder.iterdir())
-    except OSError as error:
-        raise FailedPreconditionError(f"cannot make `{folder}`: {error.strerror}") from error
-    if taken:
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
         raise FailedPreconditionError(
-            f"the folder `{folder}` is not empty", reason="FOLDER_NOT_EMPTY"
+            f"the folder `{folder.name}` is not empty",
+            reason="FOLDER_NOT_EMPTY",
+            hint="name a new one; a model is never written over another",
         )
 
 
-def _describe(
-    file: GgufFile, model: Llama, name: str, vocabulary: dict[str, int]
-) -> ModelDescription:
-    shape = model.shape
-    own = file.value("tokenizer.ggml.eos_token_id")
-    ends = [vocabulary[token] for token in END_TOKENS if token in vocabulary]
-    eos: dict[int, None] = dict.fromkeys([own, *ends] if isinstance(own, int) else ends)
-    bos = file.value("tokenizer.ggml.bos_token_id")
+def _write_model(file: GgufFile, shape: Shape, folder: Path, name: str) -> None:
+    def told(done: int, total: int) -> None:
+        narrate(
+            "model_convert",
+            "converting {model}: layer {layer} of {layers}",
+            target=name,
+            progress=Progress(done, total, "steps"),
+            model=name,
+            layer=done,
+            layers=total,
+        )
+
+    with _written(folder / DATA_FILE) as data:
+        graph = Graph(data)
+        Llama(file, shape, graph).build(told)
+    with _written(folder / MODEL_FILE) as opened:
+        opened.write(graph.serialized())
+
+
+@contextmanager
+def _written(path: Path) -> Generator[BinaryIO]:
+    # on the disk before `rbee.json` is, so that a power cut leaves no model that looks whole
+    with path.open("xb") as opened:
+        yield opened
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _unwritable(folder: Path, error: OSError) -> RbeeError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResourceExhaustedError(
+            "the disk ran full while the model was written",
+            reason="DISK_FULL",
+            hint="the model needs 1.2 bytes a parameter: name a folder with more room",
+        )
+    return FailedPreconditionError(
+        f"the folder `{folder.name}` cannot be written: {error.strerror}",
+        reason="FOLDER_UNWRITABLE",
+        hint="name a folder that this user may write",
+    )
+
+
+def _described(file: GgufFile, shape: Shape, vocabulary: Vocabulary, name: str) -> ModelDescription:
     return ModelDescription(
         name=name,
         architecture=file.architecture,
@@ -86,8 +127,8 @@ def _describe(
         hidden_size=shape.hidden,
         vocab_size=shape.vocabulary,
         context_length=shape.context,
-        bos_token_id=bos if isinstance(bos, int) else None,
-        eos_token_ids=tuple(eos),
-        add_bos=bool(file.value("tokenizer.ggml.add_bos_token")),
+        bos_token_id=vocabulary.bos,
+        eos_token_ids=vocabulary.ends,
+        add_bos=vocabulary.add_bos,
         chat_template=file.text("tokenizer.chat_template") or None,
     )

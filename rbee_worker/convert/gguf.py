@@ -4,6 +4,7 @@ The `gguf` package has the format; here is what it leaves out: types, bounds, an
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,12 +12,19 @@ import gguf as untyped_gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from rbee_shared.errors import DataLossError, UnimplementedError
+from rbee_shared.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    NotFoundError,
+    UnimplementedError,
+)
 
 gguf: Any = untyped_gguf
 
 Floats = NDArray[np.float32]
 MAGIC = b"GGUF"
+SWAPPED = "S"  # how the package calls a byte order that is not this machine's
+HEADER_ITEMS_MAX = 8_000_000  # ten times what a vocabulary of 256,000 tokens with merges has
 
 
 class GgufDamagedError(DataLossError):
@@ -33,51 +41,73 @@ class GgufFile:
         """Open the file.
 
         Raises:
+            NotFoundError: there is no such file.
+            FailedPreconditionError: it cannot be read.
             GgufDamagedError: it is not a whole GGUF.
+            UnimplementedError: it is of the other byte order.
         """
-        self._name = path.name
-        try:
-            with path.open("rb") as opened:
-                if opened.read(len(MAGIC)) != MAGIC:
-                    raise GgufDamagedError(f"`{self._name}` is not a GGUF file")
-            self._reader: Any = gguf.GGUFReader(path)
-        except OSError as error:
-            raise GgufDamagedError(f"`{self._name}`: {error.strerror}") from error
-        except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
-            raise GgufDamagedError(f"`{self._name}` ends too early or is malformed") from error
+        self.name = path.name
+        self._reader = _opened(path)
         self._tensors: dict[str, Any] = {each.name: each for each in self._reader.tensors}
-        size = path.stat().st_size
-        for each in self._tensors.values():
-            if int(each.data_offset) + int(each.n_bytes) > size:
-                raise GgufDamagedError(f"`{self._name}` ends before its tensor `{each.name}`")
         self.architecture = self.text("general.architecture")
 
-    def __contains__(self, name: str) -> bool:
-        """Whether there is such a tensor."""
-        return name in self._tensors
+    @property
+    def tensor_names(self) -> frozenset[str]:
+        """The names of all tensors."""
+        return frozenset(self._tensors)
 
     def value(self, key: str) -> Any:
-        """Return the metadata of that key; None if there is none."""
+        """Return the metadata of that key; None if there is none.
+
+        Raises:
+            GgufDamagedError: it cannot be read.
+        """
         field: Any = self._reader.fields.get(key)
-        return None if field is None else field.contents()
+        try:
+            return None if field is None else field.contents()
+        except (ValueError, IndexError) as error:
+            raise GgufDamagedError(f"`{self.name}`: `{key}` cannot be read") from error
 
     def text(self, key: str) -> str:
         """Return a text; empty if there is none."""
         value = self.value(key)
         return value if isinstance(value, str) else ""
 
+    def texts(self, key: str) -> list[str]:
+        """Return a list of texts.
+
+        Raises:
+            GgufDamagedError: there is none, or it is of something else.
+        """
+        return cast("list[str]", self._list(key, str))
+
+    def integers(self, key: str) -> list[int]:
+        """Return a list of whole numbers.
+
+        Raises:
+            GgufDamagedError: there is none, or it is of something else.
+        """
+        return cast("list[int]", self._list(key, int))
+
     def number(self, key: str, default: float | None = None) -> float:
         """Return a number of the architecture's own keys.
 
         Raises:
-            GgufDamagedError: it is missing and has no default.
+            GgufDamagedError: it is missing and has no default, or it is no finite number.
         """
-        value = self.value(f"{self.architecture}.{key}")
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return value
-        if default is None:
-            raise GgufDamagedError(f"`{self._name}` does not say `{self.architecture}.{key}`")
-        return default
+        key = f"{self.architecture}.{key}"
+        value = self.value(key)
+        if value is None and default is not None:
+            return default
+        if value is None:
+            raise GgufDamagedError(f"`{self.name}` does not say `{key}`")
+        if (
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
+            or not math.isfinite(value)
+        ):
+            raise GgufDamagedError(f"`{self.name}` says something else than a number as `{key}`")
+        return value
 
     def count(self, key: str, default: int | None = None) -> int:
         """Return a whole number of the architecture's own keys, at least 1.
@@ -87,29 +117,106 @@ class GgufFile:
         """
         value = int(self.number(key, default))
         if value < 1:
-            raise GgufDamagedError(f"`{self._name}` says `{self.architecture}.{key}` is {value}")
+            raise GgufDamagedError(f"`{self.name}` says `{self.architecture}.{key}` is {value}")
         return value
 
-    def floats(self, name: str) -> Floats:
-        """Return a tensor as float32, its slowest dimension first.
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a tensor, its slowest dimension first.
 
         Raises:
             GgufDamagedError: there is no such tensor.
-            UnimplementedError: its quantisation is not known.
         """
-        tensor = self._tensors.get(name)
-        if tensor is None:
-            raise GgufDamagedError(f"`{self._name}` has no tensor `{name}`")
+        return tuple(int(each) for each in reversed(self._tensor(name).shape))
+
+    def floats(self, name: str, *shape: int) -> Floats:
+        """Return a tensor as float32, its slowest dimension first.
+
+        Args:
+            name: of the tensor.
+            *shape: what its shape must be.
+
+        Raises:
+            GgufDamagedError: there is no such tensor, or it holds what is no number.
+            UnimplementedError: its shape is another, or its quantisation is not known.
+        """
+        tensor, found = self._tensor(name), self.shape(name)
+        if found != shape:
+            raise UnimplementedError(
+                f"the tensor `{name}` of `{self.name}` has the shape {found}, not {shape}",
+                reason="MODEL_SHAPE_UNSUPPORTED",
+            )
         try:
-            flat: Any = gguf.dequantize(tensor.data, tensor.tensor_type)
+            with np.errstate(over="ignore", invalid="ignore"):
+                flat: Floats = gguf.dequantize(tensor.data, tensor.tensor_type)
+                is_sound = bool(np.isfinite(flat.sum(dtype=np.float32)))
         except NotImplementedError as error:
             raise UnimplementedError(
                 f"the quantisation `{tensor.tensor_type.name}` of `{name}` cannot be read",
                 reason="QUANTIZATION_UNSUPPORTED",
             ) from error
-        shape = tuple(int(each) for each in reversed(tensor.shape))
-        return np.ascontiguousarray(cast("Floats", flat).reshape(shape), dtype=np.float32)
+        if not is_sound:
+            raise GgufDamagedError(f"`{self.name}`: `{name}` holds infinite or undefined weights")
+        return np.ascontiguousarray(flat.reshape(shape), dtype=np.float32)
 
     def parameter_count(self) -> int:
         """Return the number of weights."""
         return sum(int(each.n_elements) for each in self._tensors.values())
+
+    def _tensor(self, name: str) -> Any:
+        tensor = self._tensors.get(name)
+        if tensor is None:
+            raise GgufDamagedError(f"`{self.name}` has no tensor `{name}`")
+        return tensor
+
+    def _list(self, key: str, kind: type) -> list[Any]:
+        value = self.value(key)
+        if not isinstance(value, list) or not value:
+            raise GgufDamagedError(f"`{self.name}` does not say `{key}`")
+        items = cast("list[Any]", value)
+        if not all(isinstance(each, kind) for each in items):
+            raise GgufDamagedError(f"`{self.name}`: `{key}` is of another type")
+        return items
+
+
+class _Reader(untyped_gguf.GGUFReader):
+    """The package's reader, which by itself takes what lies beyond the end for empty."""
+
+    _items = 0
+
+    def _get(
+        self, offset: int, dtype: Any, count: Any = 1, override_order: Any = None
+    ) -> NDArray[Any]:
+        found: NDArray[Any] = super()._get(offset, dtype, count, override_order)
+        self._items += 1
+        if len(found) < count or self._items > HEADER_ITEMS_MAX:
+            raise ValueError
+        return found
+
+
+def _opened(path: Path) -> Any:
+    try:
+        with path.open("rb") as opened:
+            if opened.read(len(MAGIC)) != MAGIC:
+                raise GgufDamagedError(f"`{path.name}` is not a GGUF file")
+        reader = _Reader(path)
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"no file `{path.name}`",
+            reason="MODEL_FILE_NOT_FOUND",
+            hint="the path is taken from the folder in which the command runs",
+        ) from error
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"`{path.name}` cannot be read: {error.strerror}",
+            reason="MODEL_FILE_UNREADABLE",
+            hint="it must be a file that this user may read",
+        ) from error
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        # whatever the package runs into where a file ends too early or lies about its lengths
+        raise GgufDamagedError(f"`{path.name}` ends too early or is malformed") from error
+    if reader.byte_order == SWAPPED:
+        raise UnimplementedError(
+            f"`{path.name}` is of the other byte order than this machine",
+            reason="BYTE_ORDER_UNSUPPORTED",
+        )
+    return reader

@@ -5,21 +5,19 @@ names and shapes without being stored twice.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnx as untyped_onnx
 from numpy.typing import NDArray
 
-from rbee_worker.convert.quantize import to_int8
+from rbee_worker.convert.quantize import BLOCK, to_int8
 
 onnx: Any = untyped_onnx
 
 OPSET = 21
 IR_VERSION = 10
 MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
-MODEL_FILE = "model.onnx"
 DATA_FILE = "model.onnx.data"
 INLINE_BYTES_MAX = 1024
 ALIGNMENT = 64
@@ -34,11 +32,10 @@ Array = NDArray[Any]
 
 
 class Graph:
-    """A graph under construction in `folder`. Names of values are the edges between nodes."""
+    """A graph under construction, its weights in `data`. Names of values are the edges."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._data = (folder / DATA_FILE).open("xb")
+    def __init__(self, data: BinaryIO) -> None:
+        self._data = data
         self._nodes: list[Any] = []
         self._initializers: dict[str, Any] = {}
         self._places: dict[str, tuple[int, int]] = {}
@@ -59,7 +56,7 @@ class Graph:
         if name in self._initializers:
             return name
         values = np.ascontiguousarray(values)
-        if values.nbytes <= INLINE_BYTES_MAX:
+        if values.ndim <= 1 and values.nbytes <= INLINE_BYTES_MAX:
             self._initializers[name] = onnx.numpy_helper.from_array(values, name)
             return name
         self._data.write(b"\0" * (-self._data.tell() % ALIGNMENT))
@@ -70,7 +67,7 @@ class Graph:
         return name
 
     def same_data(self, name: str, of: str, shape: Sequence[int]) -> str:
-        """Name a large stored tensor again, in another shape, without storing it again."""
+        """Name a stored matrix again, in another shape, without storing it again."""
         kind = self._initializers[of].data_type
         self._initializers[name] = self._external(name, kind, shape, self._places[of])
         return name
@@ -103,13 +100,12 @@ class Graph:
             N=rows,
             K=columns,
             bits=8,
-            block_size=32,
+            block_size=BLOCK,
             accuracy_level=ACCURACY_INT8,
         )
 
-    def save(self) -> None:
-        """Write the graph beside its data."""
-        self._data.close()
+    def serialized(self) -> bytes:
+        """Return the graph as a file has it that stands beside the data, named `DATA_FILE`."""
         graph = onnx.helper.make_graph(
             self._nodes, "rbee", self._inputs, self._outputs, list(self._initializers.values())
         )
@@ -122,11 +118,7 @@ class Graph:
             ir_version=IR_VERSION,
             producer_name="rbee",
         )
-        (self._folder / MODEL_FILE).write_bytes(model.SerializeToString(deterministic=True))
-
-    def close(self) -> None:
-        """Close the data file. Idempotent."""
-        self._data.close()
+        return bytes(model.SerializeToString(deterministic=True))
 
     def _node(
         self,

@@ -12,96 +12,43 @@ Source: Touvron et al. 2023, arXiv:2302.13971; rotary embedding: Su et al. 2021,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rbee_shared.errors import UnimplementedError
 from rbee_worker.convert.gguf import GgufFile
 from rbee_worker.convert.graph import FLOAT, INT32, INT64, Graph
 from rbee_worker.convert.quantize import BLOCK, ZERO_POINT, to_int8
+from rbee_worker.convert.shape import EMBEDDING, HEAD, LAST_NORM, ROTARY_FACTORS, Shape
 
 Floats = NDArray[np.float32]
 Told = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The sizes of one model."""
-
-    layers: int
-    hidden: int
-    feed_forward: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocabulary: int
-    context: int
-    epsilon: float
-    rope_base: float
-
-    @classmethod
-    def of(cls, file: GgufFile) -> "Shape":
-        """Read the sizes from a file's metadata.
-
-        Raises:
-            GgufDamagedError: one is missing.
-            UnimplementedError: one does not fit the quantisation.
-        """
-        hidden, heads = file.count("embedding_length"), file.count("attention.head_count")
-        shape = cls(
-            layers=file.count("block_count"),
-            hidden=hidden,
-            feed_forward=file.count("feed_forward_length"),
-            heads=heads,
-            kv_heads=file.count("attention.head_count_kv", heads),
-            head_dim=file.count("attention.key_length", hidden // heads),
-            vocabulary=file.floats("token_embd.weight").shape[0],
-            context=file.count("context_length"),
-            epsilon=file.number("attention.layer_norm_rms_epsilon"),
-            rope_base=file.number("rope.freq_base", 10_000.0),
-        )
-        for name in ("hidden", "feed_forward"):
-            if getattr(shape, name) % BLOCK:
-                raise UnimplementedError(
-                    f"the {name} size {getattr(shape, name)} is no multiple of {BLOCK}",
-                    reason="MODEL_SHAPE_UNSUPPORTED",
-                )
-        return shape
-
-
 class Llama:
-    """One conversion: a file's weights into a graph in `folder`."""
+    """One conversion: a file's weights, of one shape, into a graph."""
 
-    def __init__(self, file: GgufFile, folder: Path) -> None:
-        self.shape = Shape.of(file)
-        self._file = file
-        self._graph = Graph(folder)
+    def __init__(self, file: GgufFile, shape: Shape, graph: Graph) -> None:
+        self._file, self._shape, self._graph = file, shape, graph
 
-    def write(self, told: Told) -> None:
-        """Write graph and data; `told` hears the layers done and the layers in all.
+    def build(self, told: Told) -> None:
+        """Build the whole graph; `told` hears the layers done and the layers in all.
 
         Raises:
             GgufDamagedError: a tensor is missing.
-            UnimplementedError: the model needs what this version cannot build.
+            UnimplementedError: a tensor is of a form that is not known.
         """
-        try:
-            self._declare()
-            x = residual = self._embedding()
-            x = self._norm(x, "blk.0.attn_norm.weight")
-            for layer in range(self.shape.layers):
-                told(layer, self.shape.layers)
-                x, residual = self._layer(layer, x, residual)
-            told(self.shape.layers, self.shape.layers)
-            self._head(x)
-            self._graph.save()
-        finally:
-            self._graph.close()
+        self._declare()
+        x = residual = self._embedding()
+        x = self._norm(x, "blk.0.attn_norm.weight")
+        for layer in range(self._shape.layers):
+            told(layer, self._shape.layers)
+            x, residual = self._layer(layer, x, residual)
+        self._head(x)
+        told(self._shape.layers, self._shape.layers)
 
     def _declare(self) -> None:
-        graph, shape = self._graph, self.shape
+        graph, shape = self._graph, self._shape
         graph.input("input_ids", INT64, ["batch", "sequence"])
         graph.input("seqlens_k", INT32, ["batch"])
         graph.input("total_len", INT32, [])
@@ -112,17 +59,16 @@ class Llama:
             for part in ("key", "value"):
                 graph.input(f"past_key_values.{layer}.{part}", FLOAT, cache)
                 graph.output(f"present.{layer}.{part}", FLOAT, cache)
-        rotary = self._file.count("rope.dimension_count", shape.head_dim)
-        inverse = shape.rope_base ** -(np.arange(0, rotary, 2) / rotary)
-        if "rope_freqs.weight" in self._file:  # how llama 3.1 stretches its context
-            inverse = inverse / self._file.floats("rope_freqs.weight")
+        inverse = shape.rope_base ** -(np.arange(0, shape.head_dim, 2) / shape.head_dim)
+        if ROTARY_FACTORS in self._file.tensor_names:  # how llama 3.1 stretches its context
+            inverse = inverse / self._file.floats(ROTARY_FACTORS, shape.head_dim // 2)
         angles = np.outer(np.arange(shape.context), inverse)
         graph.constant("rope.cos", np.cos(angles).astype(np.float32))
         graph.constant("rope.sin", np.sin(angles).astype(np.float32))
 
     def _embedding(self) -> str:
-        graph, shape = self._graph, self.shape
-        quantized, scales = to_int8(self._file.floats("token_embd.weight"))
+        graph, shape = self._graph, self._shape
+        quantized, scales = to_int8(self._file.floats(EMBEDDING, shape.vocabulary, shape.hidden))
         graph.constant("embedding.q", quantized.reshape(shape.vocabulary, shape.hidden))
         graph.constant("embedding.s", scales)
         graph.constant("embedding.z", np.full(scales.shape, ZERO_POINT, np.uint8))
@@ -137,11 +83,8 @@ class Llama:
         )
 
     def _layer(self, layer: int, x: str, residual: str) -> tuple[str, str]:
-        graph, shape, name = self._graph, self.shape, f"blk.{layer}"
-        query = _unpermuted(self._weights(f"{name}.attn_q.weight"), shape.heads)
-        key = _unpermuted(self._weights(f"{name}.attn_k.weight"), shape.kv_heads)
-        value = self._weights(f"{name}.attn_v.weight")
-        qkv = graph.linear(x, f"{name}.qkv", np.concatenate([query, key, value]))
+        graph, shape, name = self._graph, self._shape, f"blk.{layer}"
+        qkv = graph.linear(x, f"{name}.qkv", self._qkv(name))
         caches = [f"past_key_values.{layer}.{part}" for part in ("key", "value")]
         attended = graph.ms_node(
             "GroupQueryAttention",
@@ -153,18 +96,29 @@ class Llama:
             rotary_interleaved=0,
             scale=shape.head_dim**-0.5,
         )
-        out = graph.linear(attended, f"{name}.out", self._weights(f"{name}.attn_output.weight"))
+        weights = self._file.floats(f"{name}.attn_output.weight", shape.hidden, shape.query_size)
+        out = graph.linear(attended, f"{name}.out", weights)
         x, residual = self._add_and_norm(out, residual, f"{name}.ffn_norm.weight")
-        down = graph.linear(
-            self._gated(x, name), f"{name}.down", self._weights(f"{name}.ffn_down.weight")
-        )
+        weights = self._file.floats(f"{name}.ffn_down.weight", shape.hidden, shape.feed_forward)
+        down = graph.linear(self._gated(x, name), f"{name}.down", weights)
         is_last = layer == shape.layers - 1
-        norm = "output_norm.weight" if is_last else f"blk.{layer + 1}.attn_norm.weight"
+        norm = LAST_NORM if is_last else f"blk.{layer + 1}.attn_norm.weight"
         return self._add_and_norm(down, residual, norm)
 
+    def _qkv(self, name: str) -> Floats:
+        shape, floats = self._shape, self._file.floats
+        query = floats(f"{name}.attn_q.weight", shape.query_size, shape.hidden)
+        key = floats(f"{name}.attn_k.weight", shape.kv_size, shape.hidden)
+        value = floats(f"{name}.attn_v.weight", shape.kv_size, shape.hidden)
+        rows = [_unpermuted(query, shape.heads), _unpermuted(key, shape.kv_heads), value]
+        return np.concatenate(rows)
+
     def _gated(self, x: str, name: str) -> str:
-        graph, size = self._graph, self.shape.feed_forward
-        gate_up = [self._weights(f"{name}.ffn_{part}.weight") for part in ("gate", "up")]
+        graph, size = self._graph, self._shape.feed_forward
+        gate_up = [
+            self._file.floats(f"{name}.ffn_{part}.weight", size, self._shape.hidden)
+            for part in ("gate", "up")
+        ]
         both = graph.linear(x, f"{name}.gate_up", np.concatenate(gate_up))
         halves = graph.constant("gate_up.sizes", np.array([size, size], np.int64))
         graph.node("Split", [both, halves], [f"{name}.gate", f"{name}.up"], axis=-1)
@@ -173,13 +127,13 @@ class Llama:
         return graph.node("Mul", [active, f"{name}.up"], [f"{name}.gated"])
 
     def _head(self, x: str) -> None:
-        graph, shape = self._graph, self.shape
+        graph, shape = self._graph, self._shape
         flat = graph.constant("flat.shape", np.array([-1, shape.hidden], np.int64))
         rows = graph.node("Reshape", [x, flat], ["flat.y"])
         wanted = graph.node("Gather", [rows, "logit_pos"], ["wanted.y"], axis=0)
         size = (shape.vocabulary, shape.hidden)
-        if "output.weight" in self._file:
-            logits = graph.linear(wanted, "head", self._weights("output.weight"))
+        if HEAD in self._file.tensor_names:
+            logits = graph.linear(wanted, "head", self._file.floats(HEAD, *size))
         else:  # tied: the embedding is the head
             blocks = (shape.vocabulary, shape.hidden // BLOCK, BLOCK)
             data = graph.same_data("head.q", "embedding.q", blocks)
@@ -187,34 +141,25 @@ class Llama:
         graph.node("Identity", [logits], ["logits"])
 
     def _norm(self, x: str, name: str) -> str:
-        weight = self._graph.constant(name, self._file.floats(name))
+        weight = self._graph.constant(name, self._file.floats(name, self._shape.hidden))
         return self._graph.node(
             "SimplifiedLayerNormalization",
             [x, weight],
             [f"{name}.y"],
             axis=-1,
-            epsilon=self.shape.epsilon,
+            epsilon=self._shape.epsilon,
             stash_type=1,
         )
 
     def _add_and_norm(self, x: str, residual: str, name: str) -> tuple[str, str]:
-        weight = self._graph.constant(name, self._file.floats(name))
+        weight = self._graph.constant(name, self._file.floats(name, self._shape.hidden))
         normed = self._graph.ms_node(
             "SkipSimplifiedLayerNormalization",
             [x, residual, weight],
             [f"{name}.y", "", "", f"{name}.sum"],
-            epsilon=self.shape.epsilon,
+            epsilon=self._shape.epsilon,
         )
         return normed, f"{name}.sum"
-
-    def _weights(self, name: str) -> Floats:
-        bias = name.removesuffix("weight") + "bias"
-        if bias in self._file:
-            raise UnimplementedError(
-                f"the model has a bias `{bias}`, which cannot be converted yet",
-                reason="MODEL_SHAPE_UNSUPPORTED",
-            )
-        return self._file.floats(name)
 
 
 def _unpermuted(weights: Floats, heads: int) -> Floats:
