@@ -12,14 +12,12 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version as version_of
 from pathlib import Path
 from typing import Any
 
 from rbee_hive.models.disk import NO_SPACE, check_room, no_room_left
 from rbee_hive.models.reference import PypiReference, told_as
 from rbee_shared.errors import (
-    FailedPreconditionError,
     NotFoundError,
     RbeeError,
     UnavailableError,
@@ -32,7 +30,14 @@ from rbee_shared.narration.context import JOB, current
 from rbee_shared.narration.event import Narration, Progress
 from rbee_shared.narration.narrate import emit, narrate
 
-RAW_PROGRESS_SINCE = (24, 1)  # the first pip that prints progress to a pipe
+ARGUMENTS = (
+    "download",
+    "--no-deps",
+    "--only-binary=:all:",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--progress-bar=raw",
+)
 VERSIONS_SHOWN_MAX = 10
 COPIES = 2  # pip downloads to its temporary folder and copies from there
 
@@ -51,7 +56,6 @@ async def download(reference: PypiReference, folder: Path) -> Path:
         NotFoundError: the index has no such package or version.
         UnavailableError: the index cannot be reached, or pip failed otherwise.
         DiskFullError: there is no room for it.
-        FailedPreconditionError: this Python has no pip.
     """
     heard = _Heard(told_as(reference))
     failure: RbeeError | None = None
@@ -59,7 +63,7 @@ async def download(reference: PypiReference, folder: Path) -> Path:
         async with (
             running_child(
                 "pip",
-                [*_arguments(_pip_version()), "--dest", str(folder), _requirement(reference)],
+                [*ARGUMENTS, "--dest", str(folder), f"{reference.package}=={reference.version}"],
                 name="pip",
                 environment={"TMPDIR": str(folder)},  # the system's may be small
             ) as child,
@@ -121,34 +125,6 @@ def _wheel_in(folder: Path) -> Path:
     for wheel in folder.glob("*.whl"):
         return wheel
     raise UnavailableError("pip ended well and left no wheel", reason="DOWNLOAD_FAILED")
-
-
-def _requirement(reference: PypiReference) -> str:
-    return f"{reference.package}=={reference.version}"
-
-
-def _arguments(pip_version: tuple[int, ...]) -> list[str]:
-    progress = "raw" if pip_version >= RAW_PROGRESS_SINCE else "off"
-    return [
-        "download",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--disable-pip-version-check",
-        "--no-input",
-        f"--progress-bar={progress}",
-    ]
-
-
-def _pip_version() -> tuple[int, ...]:
-    try:
-        text = version_of("pip")
-    except PackageNotFoundError:
-        raise FailedPreconditionError(
-            "this Python has no pip, which fetches models from a package index",
-            reason="PIP_MISSING",
-            hint="`python -m ensurepip` installs it; or download the file and use `file:/path`",
-        ) from None
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
 
 
 class _Heard:
