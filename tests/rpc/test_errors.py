@@ -29,7 +29,7 @@ Calls = list[Callable[[], Awaitable[Any]]]
 
 
 @asynccontextmanager
-async def failing(fail: Fail) -> AsyncGenerator[Calls]:
+async def failing(fail: Fail) -> AsyncGenerator[tuple[Calls, grpc.aio.Channel]]:
     """Serve a unary, a streaming and a late failing streaming method; yield calls of each."""
 
     async def one(_: bytes, context: Any) -> bytes:
@@ -63,7 +63,7 @@ async def failing(fail: Fail) -> AsyncGenerator[Calls]:
         async def drain(request: bytes) -> list[bytes]:
             return [response async for response in stream(request)]
 
-        yield [lambda: unary(b""), lambda: drain(b""), lambda: drain(b"late")]
+        yield [lambda: unary(b""), lambda: drain(b""), lambda: drain(b"late")], channel
 
 
 async def error_of(call: Callable[[], Awaitable[Any]]) -> RbeeError:
@@ -74,7 +74,7 @@ async def error_of(call: Callable[[], Awaitable[Any]]) -> RbeeError:
 
 
 async def errors_of(fail: Fail) -> list[RbeeError]:
-    async with failing(fail) as calls:
+    async with failing(fail) as (calls, _):
         return [await error_of(call) for call in calls]
 
 
@@ -175,3 +175,34 @@ async def test_a_peer_that_is_not_there_is_unavailable() -> None:
         error = await error_of(lambda: unary(b"", timeout=5))
     assert type(error) is UnavailableError
     assert str(error).startswith("hive `attic`: ")
+
+
+async def test_a_channel_closed_under_a_call_is_not_the_callers_cancel() -> None:
+    started: asyncio.Queue[None] = asyncio.Queue()
+
+    async def hang(_: Any) -> None:
+        started.put_nowait(None)
+        await asyncio.Event().wait()
+
+    async with failing(hang) as (calls, channel), asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(error_of(call)) for call in calls]
+        for _ in calls:
+            await started.get()
+        await channel.close()
+    for task in waiting:
+        assert type(task.result()) is UnavailableError
+
+
+async def test_the_callers_own_cancel_stays_one() -> None:
+    started = asyncio.Event()
+
+    async def hang(_: Any) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async with failing(hang) as (calls, _):
+        task = asyncio.ensure_future(error_of(calls[1]))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task

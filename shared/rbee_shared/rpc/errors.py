@@ -3,6 +3,7 @@
 `reason` and `hint` travel in google.rpc.ErrorInfo, as https://google.aip.dev/193 has it.
 """
 
+import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -91,11 +92,20 @@ def _expected(error: RbeeError | ExceptionGroup[Exception]) -> RbeeError:
 
 @asynccontextmanager
 async def rpc_errors(peer: str) -> AsyncGenerator[None]:
-    """Raise the RbeeError that the peer meant instead of grpc's own error."""
+    """Raise the RbeeError that the peer meant instead of grpc's own error.
+
+    A channel that is closed under a call ends it as if its caller were cancelled; the caller's task
+    knows better.
+    """
     try:
         yield
     except grpc.aio.AioRpcError as error:
         raise from_rpc(error, peer) from error
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise _cut(peer) from None
 
 
 def from_rpc(error: grpc.aio.AioRpcError, peer: str) -> RbeeError:
@@ -110,8 +120,12 @@ def from_rpc(error: grpc.aio.AioRpcError, peer: str) -> RbeeError:
                 clean_text(info.metadata["hint"]),
             )
     if error.code() == grpc.StatusCode.CANCELLED:  # the call was cut, which says nothing of the job
-        return UnavailableError(f"{peer}: the call was cut")
+        return _cut(peer)
     return rebuild(code, "", f"{peer}: {clean_text(message)}", "")
+
+
+def _cut(peer: str) -> UnavailableError:
+    return UnavailableError(f"{peer}: the call was cut")
 
 
 def _error_info(details: bytes) -> error_details_pb2.ErrorInfo | None:
