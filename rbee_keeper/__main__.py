@@ -4,16 +4,20 @@ Exit codes: 0 done; 1 failed, or nobody reads what is written; 2 wrong usage; 13
 """
 
 import difflib
+import io
 import os
+import re
 import sys
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 import typer.main
+from typer.core import TyperGroup
 
-from rbee_keeper.lazy import Entry, lazy_group
+from rbee_keeper.lazy import Entry, LazyGroup, lazy_group
 from rbee_shared.errors import RbeeError, known
+from rbee_shared.narration.redact import clean_text
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -55,6 +59,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_QUOTED = re.compile(r"'([^']*)'")
+_NEAR = re.compile(r" (?:Did you mean|\(Possible options:) ([^?)]+)")
 UsageError: Any = typer.BadParameter.__mro__[1]  # typer names only some of click's errors
 
 
@@ -81,6 +87,9 @@ def root(
 
 def main() -> None:
     """Run one command and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # no locale can make an answer a crash
     sys.exit(run(sys.argv[1:]))
 
 
@@ -105,9 +114,13 @@ def run(arguments: list[str]) -> int:
         expected = known(error)
         if expected is None:
             raise
-        _tell(expected, as_json="--json" in arguments)
+        _tell(expected, as_json="--json" in _options(arguments))
         return FAILED
     return code if isinstance(code, int) else 0
+
+
+def _options(arguments: list[str]) -> list[str]:
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
 def _is_text(argument: str) -> bool:
@@ -125,19 +138,34 @@ def _tell_usage(error: Any) -> int:
     if not message:  # no arguments at all: what was printed is the help
         sys.stderr.write(error.ctx.get_help() + "\n")
         return USAGE
-    path = error.ctx.command_path if error.ctx else "rbee"
-    hint = f"`{path} --help` shows how"
     if error.__class__.__name__ == "NoArgsIsHelpError":
         sys.stderr.write(f"{message}\n")
         return USAGE
-    word = message.split("'")[1] if message.startswith("No such command") else ""
-    if word and path == "rbee":
-        near = difflib.get_close_matches(word, COMMANDS, n=1)
-        message = f"no command `{word}`"
-        hint = f"did you mean `rbee {near[0]}`?" if near else hint
-    first = message.splitlines()[0].rstrip(".")
-    sys.stderr.write(f"error: {first[:1].lower()}{first[1:]}\nhint: {hint}\n")
+    path = error.ctx.command_path if error.ctx else "rbee"
+    message, hint = _reworded(message, path, error.ctx.command if error.ctx else None)
+    sys.stderr.write(f"error: {clean_text(message)}\nhint: {clean_text(hint)}\n")
     return USAGE
+
+
+def _reworded(message: str, path: str, command: Any) -> tuple[str, str]:
+    """Return what is wrong in the house's words, and what to do, of a message of click's."""
+    help_hint = f"`{path} --help` shows how"
+    if message.startswith("No such command") and isinstance(command, TyperGroup):
+        word = message.split("'")[1]
+        names = command.entries if isinstance(command, LazyGroup) else command.commands
+        found = difflib.get_close_matches(word, names, n=1)
+        hint = f"did you mean `{path} {found[0]}`?" if found else help_hint
+        return f"no command `{word}`", hint
+    near = _NEAR.search(message)
+    what = _QUOTED.sub(r"`\1`", message[: near.start()] if near else message).rstrip(".")
+    hint = help_hint
+    if near:
+        names = near[1].replace("'", "").split(", ")
+        word = what.rpartition(" ")[2]
+        begun = [name for name in names if name.startswith(word)]
+        closest = difflib.get_close_matches(word, begun or names, n=1, cutoff=0)
+        hint = f"did you mean `{closest[0]}`?"
+    return f"{what[:1].lower()}{what[1:]}", hint
 
 
 if __name__ == "__main__":

@@ -3,20 +3,26 @@
 Talk goes to stderr. The answer goes to stdout, piece by piece, and nothing else does.
 """
 
+import os
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Protocol
 
 from rbee.v1 import job_pb2
+from rbee_keeper import units
 from rbee_keeper.answer import Answer
+from rbee_keeper.document import shown
 from rbee_shared.contracts import wire
 from rbee_shared.narration.event import Level, Narration
 from rbee_shared.narration.line import to_human
 from rbee_shared.narration.redact import clean
 
 PROGRESS_EVERY_S = 2.0
+STEPS_MAX = 100  # whose progress is paced at once; the oldest is forgotten
+WORDS = {Level.WARN: "warning: ", Level.ERROR: "error: "}
+DUMB_TERMINALS = ("dumb", "unknown")  # they cannot take back what they show
 
 
 class Display(Protocol):
@@ -38,8 +44,9 @@ class Display(Protocol):
 class PlainDisplay:
     """A line a narration; for pipes, logs, and whoever wants all of it."""
 
-    def __init__(self, *, verbose: bool) -> None:
+    def __init__(self, *, verbose: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._verbose = verbose
+        self._clock = clock
         self._answer = Answer()
         self._progress: dict[tuple[str, str], tuple[float, str]] = {}
 
@@ -56,10 +63,13 @@ class PlainDisplay:
     def narrate(self, narration: Narration) -> None:
         """Write one line, if it is wanted and not told a moment ago."""
         narration = clean(narration)
+        measure = _measure(narration)
         if self._verbose:
-            self._line(to_human(narration))
-        elif narration.level >= Level.INFO and self._is_news(narration):
-            self._line(narration.human)
+            self._line(to_human(narration) + measure)
+            return
+        line = WORDS.get(narration.level, "") + narration.human + measure
+        if narration.level >= Level.INFO and narration.human and self._is_news(narration, line):
+            self._line(line)
 
     def close(self) -> None:
         """End the answer's last line."""
@@ -70,15 +80,20 @@ class PlainDisplay:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
-    def _is_news(self, narration: Narration) -> bool:
-        if narration.progress is None:
+    def _is_news(self, narration: Narration, line: str) -> bool:
+        progress = narration.progress
+        if progress is None:
             return True
         key = (narration.action, narration.target)
-        told_s, told = self._progress.get(key, (0.0, ""))
-        now_s = time.monotonic()
-        if now_s - told_s < PROGRESS_EVERY_S or told == narration.human:
+        told_s, told = self._progress.get(key, (-PROGRESS_EVERY_S, ""))
+        now_s = self._clock()
+        is_last = 0 < progress.total <= progress.done
+        if told == line or (now_s - told_s < PROGRESS_EVERY_S and not is_last):
             return False
-        self._progress[key] = (now_s, narration.human)
+        self._progress.pop(key, None)
+        if len(self._progress) == STEPS_MAX:
+            self._progress.pop(next(iter(self._progress)))
+        self._progress[key] = (now_s, line)
         return True
 
 
@@ -92,30 +107,41 @@ class JsonDisplay:
         line = MessageToJson(
             event, preserving_proto_field_name=True, indent=None, ensure_ascii=False
         )
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(shown(line) + "\n")
         sys.stdout.flush()
 
     def narrate(self, narration: Narration) -> None:
         """Write talk that belongs to no job to stderr."""
-        sys.stderr.write(clean(narration).human + "\n")
+        if narration.level >= Level.INFO:
+            sys.stderr.write(clean(narration).human + "\n")
 
     def close(self) -> None:
         """Nothing is left to do."""
 
 
 @contextmanager
-def opened_display(*, as_json: bool, verbose: bool) -> Generator[Display]:
-    """Draw for the block: JSON if asked for, live where a person watches, else plainly."""
+def opened_display(*, as_json: bool, verbose: bool, whole: bool = False) -> Generator[Display]:
+    """Draw for the block: JSON if asked for, live where a person watches, else plainly.
+
+    `whole`: every step leaves a line, however short it was.
+    """
     display: Display
     if as_json:
         display = JsonDisplay()
-    elif verbose or not sys.stderr.isatty():
+    elif verbose or not sys.stderr.isatty() or os.environ.get("TERM") in DUMB_TERMINALS:
         display = PlainDisplay(verbose=verbose)
     else:
-        from rbee_keeper.live import LiveDisplay  # noqa: PLC0415 - pipes do without rich
+        from rbee_keeper.live import LASTING_S, LiveDisplay  # noqa: PLC0415 - pipes need no rich
 
-        display = LiveDisplay()
+        display = LiveDisplay(lasting_s=0.0 if whole else LASTING_S)
     try:
         yield display
     finally:
         display.close()
+
+
+def _measure(narration: Narration) -> str:
+    progress = narration.progress
+    if progress is None or progress.unit != "bytes" or not progress.total:
+        return ""
+    return f" ({units.measure(progress)})"

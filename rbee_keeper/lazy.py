@@ -7,6 +7,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
+import typer
 import typer.main
 from typer.core import TyperGroup
 
@@ -53,4 +54,16 @@ class LazyGroup(TyperGroup):
 
 def lazy_group(table: dict[str, Entry]) -> type[LazyGroup]:
     """Return a group class with these commands."""
-    return type("Commands", (LazyGroup,), {"entries": table, "commands": table})
+    return type("Commands", (LazyGroup,), {"entries": table})
+
+
+def noun(help_text: str) -> typer.Typer:
+    """Return a group of commands of its own, for one of the table's modules."""
+    return typer.Typer(
+        help=help_text, no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    )
+
+
+def verb() -> typer.Typer:
+    """Return an app that is one command."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None)

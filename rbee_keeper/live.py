@@ -1,6 +1,6 @@
 """A job drawn live on a terminal: a spinner a step, a bar where there is a measure.
 
-Steps vanish when the answer begins: what stays on the screen is the answer.
+What stays on the screen is the answer, warnings, and a line for each step that took a while.
 """
 
 from rich.console import RenderableType
@@ -11,35 +11,52 @@ from rich.progress import (
     SpinnerColumn,
     Task,
     TaskID,
-    TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from rbee.v1 import job_pb2
-from rbee_keeper import output
+from rbee_keeper import output, units
 from rbee_keeper.answer import Answer
+from rbee_keeper.steps import Step, advance
 from rbee_shared.contracts import wire
 from rbee_shared.narration.event import Level, Narration
 from rbee_shared.narration.redact import clean
 
-STYLES = {Level.WARN: "yellow", Level.ERROR: "red"}
+LASTING_S = 1.0  # a step as long as this was waited for, and leaves a line
+BAR_WIDTH = 24
+BARS_FROM_WIDTH = 60  # columns of the terminal; a narrower one has words and numbers only
+WORDS = {Level.WARN: ("warning", "yellow"), Level.ERROR: ("error", "red")}
+NO_NEWS = {job_pb2.JOB_STATE_QUEUED: "waiting", job_pb2.JOB_STATE_RUNNING: "working"}
 
 
 class LiveDisplay:
-    """Steps on stderr while they run, the answer on stdout."""
+    """Steps on stderr while they run, the answer on stdout.
 
-    def __init__(self) -> None:
+    Steps of at least `lasting_s` leave a line; how long one took is told by the events' own
+    times, so that a story told again later looks the same.
+    """
+
+    def __init__(self, *, lasting_s: float = LASTING_S) -> None:
+        self._lasting_s = lasting_s
         self._answer = Answer()
-        self._steps: dict[tuple[str, str], TaskID] = {}
+        self._steps: list[Step] = []
+        self._tasks: dict[tuple[int, bool], TaskID] = {}
+        console = output.stderr()
+        self._check = "+" if console.options.ascii_only else "✓"
+        measure = _Measure(table_column=Column(no_wrap=True))
         self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            _Bar(),
-            _Measure(),
-            _Remaining(),
-            console=output.stderr(),
+            SpinnerColumn(
+                "line" if console.options.ascii_only else "dots",
+                table_column=Column(no_wrap=True),
+            ),
+            _Words(),
+            *((_Bar(), measure, _Remaining()) if console.width >= BARS_FROM_WIDTH else (measure,)),
+            console=console,
             transient=True,
+            redirect_stdout=False,  # what is written there is data, and must not turn into talk
+            redirect_stderr=False,
         )
         self._is_drawing = False
 
@@ -49,8 +66,10 @@ class LiveDisplay:
             case "narration":
                 self.narrate(wire.narration_from_proto(event.narration))
             case "completion":
-                self._stop()
+                self._leave(wire.seconds(event.create_time))
                 self._answer.write(event.completion.text)
+            case "state":
+                self._change(event.state.state, wire.seconds(event.create_time))
             case _:
                 pass
 
@@ -59,34 +78,56 @@ class LiveDisplay:
         narration = clean(narration)
         if narration.level < Level.INFO:
             return
-        if narration.level in STYLES:
+        if narration.level in WORDS:
+            word, style = WORDS[narration.level]
             self._answer.pause()
-            self._progress.console.print(Text(narration.human, style=STYLES[narration.level]))
+            self._progress.console.print(Text.assemble((word, style), f": {narration.human}"))
             return
-        self._start()
-        self._step(narration)
+        self._draw(narration)
+
+    def redraw(self) -> None:
+        """Draw now what is drawn a moment later anyway."""
+        self._progress.refresh()
 
     def close(self) -> None:
         """Take the steps away and end the answer's last line."""
         self._stop()
         self._answer.end()
 
-    def _step(self, narration: Narration) -> None:
-        key = (narration.action, narration.target)
-        step = self._steps.get(key)
-        if step is None:
-            for done in self._steps.values():
-                self._progress.update(done, visible=False)
-            step = self._steps[key] = self._progress.add_task("", total=None)
-        measure = narration.progress
-        self._progress.update(
-            step,
-            description=narration.human,
-            visible=True,
-            completed=measure.done if measure else 0,
-            total=(measure.total or None) if measure else None,
-            unit=measure.unit if measure else "",
-        )
+    def _change(self, state: job_pb2.JobState.ValueType, time_s: float) -> None:
+        if state in NO_NEWS:
+            self._draw(Narration("", "", NO_NEWS[state], time_s))
+        elif state == job_pb2.JOB_STATE_COMPLETED:
+            self._leave(time_s)
+        else:
+            self._stop()  # what failed is told by the error
+
+    def _draw(self, narration: Narration) -> None:
+        self._start()
+        self._steps, done = advance(self._steps, narration)
+        self._tick(done, narration.time_s)
+        # a task with a measure and one without are two: rich never forgets a total
+        shown = {(step.number, step.has_total()): step for step in self._steps}
+        for key in self._tasks.keys() - shown.keys():
+            self._progress.remove_task(self._tasks.pop(key))
+        for key, step in shown.items():
+            measure = step.progress if step.has_total() else None
+            if key not in self._tasks:
+                total = measure.total if measure else None
+                self._tasks[key] = self._progress.add_task("", total=total)
+            self._progress.update(
+                self._tasks[key],
+                description=step.human,
+                completed=measure.done if measure else 0,
+                total=measure.total if measure else None,
+                measure=measure,
+            )
+
+    def _tick(self, done: list[Step], time_s: float) -> None:
+        for step in done:
+            if step.action and step.label and time_s - step.begin_s >= self._lasting_s:
+                mark = Text(f"{self._check} ", style="green")
+                self._progress.console.print(mark + Text(step.summary(), style="default"))
 
     def _start(self) -> None:
         if not self._is_drawing:
@@ -94,13 +135,27 @@ class LiveDisplay:
             self._progress.start()
             self._is_drawing = True
 
+    def _leave(self, time_s: float) -> None:
+        if self._is_drawing:
+            done, self._steps = self._steps, []
+            self._tick(done, time_s)
+        self._stop()
+
     def _stop(self) -> None:
         if self._is_drawing:
             self._progress.stop()
             self._is_drawing = False
-            for step in self._steps.values():
-                self._progress.remove_task(step)
-            self._steps.clear()
+        for task in self._tasks.values():
+            self._progress.remove_task(task)
+        self._tasks.clear()
+        self._steps = []
+
+
+class _Words(ProgressColumn):
+    """What is being done, as it was told. It and the bar make room, numbers do not."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
 
 
 class _Bar(ProgressColumn):
@@ -108,7 +163,7 @@ class _Bar(ProgressColumn):
 
     def __init__(self) -> None:
         super().__init__()
-        self._bar = BarColumn()
+        self._bar = BarColumn(bar_width=BAR_WIDTH)
 
     def render(self, task: Task) -> RenderableType:
         return self._bar.render(task) if task.total else Text()
@@ -118,17 +173,18 @@ class _Measure(ProgressColumn):
     """Bytes with their rate, or steps."""
 
     def render(self, task: Task) -> Text:
-        if not task.total:
+        measure = task.fields.get("measure")
+        if not measure:
             return Text()
-        if task.fields.get("unit") != "bytes":
-            return Text(f"{task.completed:.0f}/{task.total:.0f}")
-        rate = f" {output.human_bytes(task.speed)}/s" if task.speed else ""
-        done, total = output.human_bytes(task.completed), output.human_bytes(task.total)
-        return Text(f"{done} of {total}{rate}")
+        rate = f", {units.size(task.speed)}/s" if measure.unit == "bytes" and task.speed else ""
+        return Text(units.measure(measure) + rate)
 
 
 class _Remaining(TimeRemainingColumn):
     """The time that is left, where there is a measure."""
 
+    def __init__(self) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+
     def render(self, task: Task) -> Text:
-        return super().render(task) if task.total else Text()
+        return super().render(task) if task.total and not task.finished else Text()

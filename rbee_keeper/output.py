@@ -3,22 +3,22 @@
 Nothing that came from another process is ever read as Rich markup.
 """
 
-import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from rich.align import AlignMethod
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from rbee_keeper import units
+from rbee_keeper.document import to_json
 from rbee_shared.errors import RbeeError
 from rbee_shared.narration.redact import clean_text
 
-WIDE = 10_000  # columns when piped: rich would else cut cells at 80 with an ellipsis
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-STEP = 1024
+GAP = "  "
 
 Row = Mapping[str, Any]
 
@@ -29,20 +29,23 @@ class Column:
 
     heading: str
     key: str
-    kind: str = ""  # `bytes`, or nothing
+    kind: str = ""  # `bytes`, `time`, or nothing
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[Row], *, as_json: bool) -> None:
-    """Print rows as a table, or as one JSON array with all their keys."""
+    """Print rows as a table, or as one JSON array with all their keys.
+
+    No cell is cut: on a narrow terminal a row goes on in the next line.
+    """
     if as_json:
         show_json(list(rows))
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column.heading, justify="right" if column.kind else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(_cell(row.get(column.key), column.kind)) for column in columns))
-    _stdout().print(table)
+    now_s = time.time()
+    lines = [[Text(column.heading, style="bold") for column in columns]]
+    lines += [
+        [Text(_cell(row.get(column.key), column.kind, now_s)) for column in columns] for row in rows
+    ]
+    _print_aligned(lines, ["right" if column.kind == "bytes" else "left" for column in columns])
 
 
 def show_facts(facts: Row, *, as_json: bool) -> None:
@@ -50,17 +53,25 @@ def show_facts(facts: Row, *, as_json: bool) -> None:
     if as_json:
         show_json(facts)
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in facts.items():
-        kind = "bytes" if name.endswith("_bytes") else ""
-        label = name.removesuffix("_bytes").replace("_", " ")
-        table.add_row(Text(label, style="bold"), Text(_cell(value, kind)))
-    _stdout().print(table)
+    lines: list[list[Text]] = []
+    now_s = time.time()
+    for name, value in _flat(facts).items():
+        label, kind = _label(name)
+        cell = _cell(value, kind, now_s)
+        if kind == "time" and value:
+            cell = f"{clean_text(str(value))} ({cell})"
+        lines.append([Text(label, style="bold"), Text(cell)])
+    _print_aligned(lines, ["left", "left"])
+
+
+def show_gap() -> None:
+    """Print an empty line between two things."""
+    sys.stdout.write("\n")
 
 
 def show_json(document: Any) -> None:
     """Print one JSON document."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(to_json(document, indent=2) + "\n")
 
 
 def show_error(error: RbeeError, *, as_json: bool) -> None:
@@ -68,7 +79,7 @@ def show_error(error: RbeeError, *, as_json: bool) -> None:
     message, hint = clean_text(str(error)), clean_text(error.hint)
     if as_json:
         values = {"code": error.code, "reason": error.reason, "message": message, "hint": hint}
-        sys.stderr.write(json.dumps({"error": values}, ensure_ascii=False) + "\n")
+        sys.stderr.write(to_json({"error": values}) + "\n")
         return
     console = stderr()
     console.print(Text.assemble(("error", "red"), f": {message}"))
@@ -86,28 +97,45 @@ def stderr() -> Console:
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
-def human_bytes(size: float) -> str:
-    """Return a size in binary units."""
-    index = 0
-    while size >= STEP and index < len(UNITS) - 1:
-        size /= STEP
-        index += 1
-    return f"{size:.0f} B" if index == 0 else f"{size:.1f} {UNITS[index]}"
+def _print_aligned(lines: list[list[Text]], sides: list[AlignMethod]) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    widths = [max(cell.cell_len for cell in cells) for cells in zip(*lines, strict=True)]
+    for line in lines:
+        for cell, side, width in zip(line, sides, widths, strict=True):
+            cell.align(side, width)
+        row = Text(GAP).join(line)
+        row.rstrip()  # else a short last cell could fill the terminal's next line with spaces
+        console.print(row)
 
 
-def _stdout() -> Console:
-    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+def _flat(facts: Row) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            parts = cast("dict[str, Any]", value)
+            flat.update((f"{name}_{part}", held) for part, held in parts.items() if held)
+        else:
+            flat[name] = value
+    return flat
 
 
-def _cell(value: Any, kind: str) -> str:
+def _label(name: str) -> tuple[str, str]:
+    for ending, kind in (("_bytes", "bytes"), ("_s", "span")):
+        if name.endswith(ending):
+            return name.removesuffix(ending).replace("_", " "), kind
+    return name.replace("_", " "), "time" if name.endswith("_time") else ""
+
+
+def _cell(value: Any, kind: str, now_s: float) -> str:
     if value is None or value == "":
         return "-"
-    if kind == "bytes" and isinstance(value, (int, float)):
-        return human_bytes(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(_cell(each, "") for each in cast("list[Any]", value)) or "-"
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
+        cells = (_cell(each, "", now_s) for each in cast("list[Any]", value))
+        return ", ".join(cells) or "-"
+    if isinstance(value, (int, float)) and kind in ("bytes", "span"):
+        return units.size(value) if kind == "bytes" else units.span(value)
+    if kind == "time":
+        return units.age(str(value), now_s)
     return clean_text(str(value))

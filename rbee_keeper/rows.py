@@ -1,5 +1,6 @@
 """Wire messages as rows that a table or a JSON document shows. Pure."""
 
+from collections.abc import Callable
 from typing import Any
 
 from rbee.v1 import device_pb2, hive_pb2, job_pb2, model_pb2, worker_pb2
@@ -14,7 +15,7 @@ def worker_row(worker: worker_pb2.Worker) -> dict[str, Any]:
         "model": worker.model,
         "alias": worker.alias,
         "device": worker.device,
-        "state": _word(worker_pb2.WorkerState.Name(worker.state), "WORKER_STATE_"),
+        "state": _word(worker_pb2.WorkerState.Name, worker.state, "WORKER_STATE_"),
         "pid": worker.pid,
         "cores": worker.cores,
         "memory_bytes": worker.resident_memory_bytes,
@@ -35,7 +36,7 @@ def model_row(model: model_pb2.Model) -> dict[str, Any]:
         "alias": model.alias,
         "reference": model.reference,
         "hive": model.hive,
-        "state": _word(model_pb2.ModelState.Name(model.state), "MODEL_STATE_"),
+        "state": _word(model_pb2.ModelState.Name, model.state, "MODEL_STATE_"),
         "revision": model.revision,
         "architecture": model.architecture,
         "parameters": model.parameter_count,
@@ -53,7 +54,7 @@ def device_row(hive: str, device: device_pb2.Device) -> dict[str, Any]:
     return {
         "hive": hive,
         "id": device.id,
-        "kind": _word(device_pb2.DeviceKind.Name(device.kind), "DEVICE_KIND_"),
+        "kind": _word(device_pb2.DeviceKind.Name, device.kind, "DEVICE_KIND_"),
         "name": device.name,
         "cores": device.cores,
         "memory_bytes": device.memory_bytes,
@@ -68,7 +69,7 @@ def hive_row(hive: hive_pb2.Hive) -> dict[str, Any]:
     heard = hive.HasField("last_heartbeat_time")
     return {
         "name": hive.name,
-        "state": _word(hive_pb2.HiveState.Name(hive.state), "HIVE_STATE_"),
+        "state": _word(hive_pb2.HiveState.Name, hive.state, "HIVE_STATE_"),
         "address": hive.address,
         "version": snapshot.version,
         "platform": snapshot.platform,
@@ -88,7 +89,7 @@ def job_row(job: job_pb2.Job) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": job.id,
         "kind": kind,
-        "state": _word(job_pb2.JobState.Name(job.state), "JOB_STATE_"),
+        "state": _word(job_pb2.JobState.Name, job.state, "JOB_STATE_"),
         "model": getattr(asked, "model", ""),
         "create_time": wire.iso(job.create_time),
         "start_time": wire.iso(job.start_time) if job.HasField("start_time") else None,
@@ -102,5 +103,8 @@ def job_row(job: job_pb2.Job) -> dict[str, Any]:
     return row
 
 
-def _word(name: str, prefix: str) -> str:
-    return name.removeprefix(prefix).lower()
+def _word(name_of: Callable[[Any], str], value: int, prefix: str) -> str:
+    try:
+        return name_of(value).removeprefix(prefix).lower()
+    except ValueError:  # a newer queen may name what this version does not know
+        return f"unknown ({value})"

@@ -1,15 +1,14 @@
 """`rbee device ...`: what there is to run on."""
 
-import typer
-
 from rbee.v1 import operation_pb2 as pb
 from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
+from rbee_keeper.lazy import noun
 from rbee_keeper.options import Hive, Json
 from rbee_keeper.output import Column
 from rbee_keeper.rows import device_row
 
-app = typer.Typer(help="List what there is to run on.", no_args_is_help=True, rich_markup_mode=None)
+app = noun("List what there is to run on.")
 
 COLUMNS = (
     Column("HIVE", "hive"),

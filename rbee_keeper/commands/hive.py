@@ -7,11 +7,12 @@ import typer
 from rbee.v1 import operation_pb2 as pb
 from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
+from rbee_keeper.lazy import noun
 from rbee_keeper.options import Json
 from rbee_keeper.output import Column
 from rbee_keeper.rows import hive_row
 
-app = typer.Typer(help="List the machines.", no_args_is_help=True, rich_markup_mode=None)
+app = noun("List the machines.")
 
 COLUMNS = (
     Column("NAME", "name"),
@@ -41,7 +42,8 @@ async def list_hives(as_json: Json = False) -> None:
 @app.command("show")
 @blocking
 async def show(
-    name: Annotated[str, typer.Argument(help="The hive's name.")], as_json: Json = False
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The hive's name.")],
+    as_json: Json = False,
 ) -> None:
     """Show all that is known of a hive.
 

@@ -7,23 +7,26 @@ import typer
 from rbee.v1 import job_pb2
 from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
-from rbee_keeper.display import PlainDisplay, opened_display
+from rbee_keeper.display import opened_display
 from rbee_keeper.follow import draw
-from rbee_keeper.options import Json, Verbose
+from rbee_keeper.lazy import noun
+from rbee_keeper.options import INT64_MAX, Json, Verbose, number
 from rbee_keeper.output import Column
 from rbee_keeper.rows import job_row
 from rbee_shared.errors import JobCancelledError
 
-app = typer.Typer(help="List, watch and cancel jobs.", no_args_is_help=True, rich_markup_mode=None)
+app = noun("List, watch and cancel jobs.")
 
-JobId = Annotated[str, typer.Argument(help="The job's id, as `rbee job list` shows it.")]
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB", help="The job's id, as `rbee job list` shows it.")
+]
 COLUMNS = (
     Column("ID", "id"),
     Column("OPERATION", "kind"),
     Column("MODEL", "model"),
     Column("STATE", "state"),
-    Column("CREATED", "create_time"),
-    Column("ENDED", "end_time"),
+    Column("CREATED", "create_time", "time"),
+    Column("ENDED", "end_time", "time"),
     Column("EVENTS", "events"),
 )
 # lists and looks are jobs too, but nobody wants to see them among what was asked for
@@ -45,7 +48,10 @@ RUNNING = (job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_RUNNING)
 @app.command("ls", hidden=True)
 @blocking
 async def list_jobs(
-    count: Annotated[int, typer.Option("--count", "-n", min=1, max=1000, help="At most.")] = 100,
+    count: Annotated[
+        int,
+        typer.Option("--count", "-n", parser=number(1, 1_000), metavar="N", help="At most."),
+    ] = 100,
     running: Annotated[bool, typer.Option("--running", help="Only those being done.")] = False,
     everything: Annotated[
         bool, typer.Option("--all", "-a", help="Also jobs that only looked something up.")
@@ -80,7 +86,13 @@ async def show(job_id: JobId, as_json: Json = False) -> None:
 async def watch(
     job_id: JobId,
     after: Annotated[
-        int, typer.Option("--from", min=1, help="The first event to show; 1: the whole story.")
+        int,
+        typer.Option(
+            "--from",
+            parser=number(1, INT64_MAX),
+            metavar="N",
+            help="The first event to show; 1: the whole story.",
+        ),
     ] = 1,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -90,12 +102,11 @@ async def watch(
     Example: rbee job watch j-3f9a2c01d4e5
     """
     async with queen.client() as client:
-        with opened_display(as_json=as_json, verbose=verbose) as display:
+        with opened_display(as_json=as_json, verbose=verbose, whole=True) as display:
             try:
                 await draw(client.watch(job_id, after - 1), display)
             except JobCancelledError as error:
-                if isinstance(display, PlainDisplay):
-                    display.close()
+                display.close()
                 if not as_json:
                     output.say(f"the job was cancelled: {error}")
 

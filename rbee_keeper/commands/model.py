@@ -5,20 +5,18 @@ from typing import Annotated
 import typer
 
 from rbee.v1 import operation_pb2 as pb
-from rbee_keeper import output, queen
+from rbee_keeper import output, queen, units
 from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
 from rbee_keeper.follow import run_job
-from rbee_keeper.options import Hive, Json, Timeout, Verbose
+from rbee_keeper.lazy import noun, verb
+from rbee_keeper.options import Hive, Json, Model, Timeout, Verbose
 from rbee_keeper.output import Column
 from rbee_keeper.rows import model_row
 
-app = typer.Typer(
-    help="Fetch, list and remove models.", no_args_is_help=True, rich_markup_mode=None
-)
-pull_app, list_app, show_app, rm_app = (typer.Typer(rich_markup_mode=None) for _ in range(4))
+app = noun("Fetch, list and remove models.")
+pull_app, list_app, show_app, rm_app = (verb() for _ in range(4))
 
-Model = Annotated[str, typer.Argument(help="An alias (smollm2) or a reference.")]
 COLUMNS = (
     Column("MODEL", "name"),
     Column("REFERENCE", "reference"),
@@ -49,7 +47,7 @@ async def pull(
             result = await run_job(client, operation, display, timeout_s=timeout_s)
     found = result.model_download
     if not as_json:
-        size = output.human_bytes(found.model.size_bytes)
+        size = units.size(found.model.size_bytes)
         how = "is here already" if found.was_present else "is here now"
         output.say(f"{found.model.alias or found.model.reference} {how} ({size})")
 
@@ -94,6 +92,7 @@ async def show(model: Model, hive: Hive = "", as_json: Json = False) -> None:
         output.show_json({**model_row(found), "files": files})
         return
     output.show_facts(model_row(found), as_json=False)
+    output.show_gap()
     columns = (Column("FILE", "path"), Column("SIZE", "size_bytes", "bytes"))
     output.show_table((*columns, Column("SHA-256", "sha256")), files, as_json=False)
 
@@ -117,4 +116,4 @@ async def remove(
     if as_json:
         output.show_json({"reference": result.reference, "freed_bytes": result.freed_bytes})
         return
-    output.say(f"removed {result.reference} ({output.human_bytes(result.freed_bytes)})")
+    output.say(f"removed {result.reference} ({units.size(result.freed_bytes)})")

@@ -8,15 +8,14 @@ import typer
 from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
+from rbee_keeper.lazy import noun
 from rbee_keeper.logs import shown
-from rbee_keeper.options import Json, Verbose
+from rbee_keeper.options import Json, Verbose, number
 from rbee_shared.errors import FailedPreconditionError
 from rbee_shared.lifecycle import launch
 from rbee_shared.paths import resolve
 
-app = typer.Typer(
-    help="Start, stop and read the control plane.", no_args_is_help=True, rich_markup_mode=None
-)
+app = noun("Start, stop and read the control plane.")
 
 
 @app.command("start")
@@ -77,7 +76,12 @@ def status(as_json: Json = False) -> None:
 
 @app.command("logs")
 def logs(
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="The newest lines.")] = 50,
+    lines: Annotated[
+        int,
+        typer.Option(
+            "--lines", "-n", parser=number(minimum=1), metavar="N", help="The newest lines."
+        ),
+    ] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -1,47 +1,85 @@
 """`rbee run`: ask a model."""
 
 import asyncio
+import codecs
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from rbee.v1 import inference_pb2, job_pb2, operation_pb2 as pb
 from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
+from rbee_keeper.client import QueenClient
 from rbee_keeper.display import Display, opened_display
 from rbee_keeper.follow import run_job
-from rbee_keeper.options import Device, Hive, Json, KeepAlive, Timeout, Verbose
+from rbee_keeper.lazy import verb
+from rbee_keeper.options import (
+    INT64_MAX,
+    Device,
+    Hive,
+    Json,
+    KeepAlive,
+    Model,
+    Timeout,
+    Verbose,
+    decimal,
+    number,
+)
 from rbee_shared.contracts import wire
 from rbee_shared.errors import InvalidArgumentError
 from rbee_shared.ids import new_job_id
 from rbee_shared.limits import PROMPT_CHARS_MAX
 
-app = typer.Typer(rich_markup_mode=None)
-
-SAMPLING = "Sampling"
+app = verb()
 
 
 @app.command()
 @blocking
 async def run(
-    model: Annotated[str, typer.Argument(help="An alias (smollm2) or a reference.")],
-    prompt: Annotated[str, typer.Argument(help="What to ask; joined with standard input.")] = "",
+    model: Model,
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="What to ask; joined with standard input.")
+    ] = "",
     *,
-    system: Annotated[str, typer.Option(help="Sets the tone for the model.")] = "",
+    system: Annotated[str, typer.Option(metavar="TEXT", help="Sets the tone for the model.")] = "",
     temperature: Annotated[
-        float, typer.Option("--temperature", "-t", help="0 to 2; 0 takes the likeliest token.")
+        float,
+        typer.Option(
+            "--temperature",
+            "-t",
+            parser=decimal,
+            metavar="X",
+            help="0 to 2; 0 takes the likeliest token.",
+        ),
     ] = 0.7,
-    top_k: Annotated[int, typer.Option(help="Keep the k likeliest tokens; 0 keeps all.")] = 40,
-    top_p: Annotated[float, typer.Option(help="Keep the likeliest with this probability.")] = 0.95,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="End after so many tokens.")] = None,
+    top_k: Annotated[
+        int,
+        typer.Option(parser=number(), metavar="N", help="Keep the N likeliest tokens; 0: all."),
+    ] = 40,
+    top_p: Annotated[
+        float,
+        typer.Option(parser=decimal, metavar="X", help="Keep the likeliest with this probability."),
+    ] = 0.95,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            parser=number(-INT64_MAX, INT64_MAX),
+            metavar="N",
+            help="The same seed gives the same text.",
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(parser=number(), metavar="N", help="End after so many tokens."),
+    ] = None,
     stop: Annotated[
-        list[str] | None, typer.Option(help="End before this text; may be given again.")
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="End before this text; may be given again."),
     ] = None,
     hive: Hive = "",
     device: Device = "",
-    worker: Annotated[str, typer.Option(help="The worker to ask, by id.")] = "",
+    worker: Annotated[str, typer.Option(metavar="ID", help="The worker to ask, by id.")] = "",
     keep_alive: KeepAlive = None,
     timeout_s: Timeout = None,
     raw: Annotated[
@@ -84,7 +122,9 @@ async def run(
     with opened_display(as_json=as_json, verbose=verbose) as display:
         async with queen.client(display, separate_hive=separate_hive) as client:
             if detach:
-                await _detach(client, operation, timeout_s)
+                job_id = await _detached(client, operation, timeout_s)
+                display.close()
+                sys.stdout.write(job_id + "\n")
                 return
             result = await run_job(client, operation, display, timeout_s=timeout_s)
         _close(display, result, verbose=verbose and not as_json)
@@ -121,7 +161,9 @@ def read_stdin() -> str:
         return ""
     try:
         # bytes, since Python would let through what is no text; a character has at most 4
-        return sys.stdin.buffer.read(4 * PROMPT_CHARS_MAX + 1).decode()
+        data = sys.stdin.buffer.read(4 * PROMPT_CHARS_MAX + 1)
+        is_whole = len(data) <= 4 * PROMPT_CHARS_MAX  # else the last character may be cut
+        return codecs.getincrementaldecoder("utf-8")().decode(data, final=is_whole)
     except UnicodeDecodeError as error:
         raise InvalidArgumentError(
             "standard input is not UTF-8 text", reason="PROMPT_NOT_TEXT"
@@ -135,7 +177,7 @@ def _converse(asked: pb.InferOperation, system: str, text: str) -> None:
     messages.add(role=inference_pb2.ROLE_USER, content=text)
 
 
-async def _detach(client: Any, operation: pb.Operation, timeout_s: float | None) -> None:
+async def _detached(client: QueenClient, operation: pb.Operation, timeout_s: float | None) -> str:
     job_id = new_job_id()
     events = client.run(
         operation,
@@ -145,7 +187,7 @@ async def _detach(client: Any, operation: pb.Operation, timeout_s: float | None)
     )
     await anext(events)  # the first event: the job is accepted
     await events.aclose()
-    sys.stdout.write(job_id + "\n")
+    return job_id
 
 
 def _close(display: Display, result: pb.Result, *, verbose: bool) -> None:

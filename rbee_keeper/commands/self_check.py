@@ -1,17 +1,16 @@
 """`rbee self-check`: prove that what is told anywhere reaches the job."""
 
-import typer
-
 from rbee.v1 import operation_pb2 as pb
 from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
 from rbee_keeper.follow import run_job
+from rbee_keeper.lazy import verb
 from rbee_keeper.options import Json, Verbose
 from rbee_keeper.output import Column
 from rbee_shared.errors import FailedPreconditionError
 
-app = typer.Typer(rich_markup_mode=None)
+app = verb()
 
 COLUMNS = (Column("CHECK", "name"), Column("PASSED", "passed"), Column("DETAIL", "detail"))
 

@@ -2,17 +2,16 @@
 
 import time
 
-import typer
-
 from rbee.v1 import operation_pb2 as pb
 from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
 from rbee_keeper.commands.hive import COLUMNS
+from rbee_keeper.lazy import verb
 from rbee_keeper.options import Json
 from rbee_keeper.rows import hive_row
 from rbee_shared.contracts import wire
 
-app = typer.Typer(rich_markup_mode=None)
+app = verb()
 
 
 @app.command()
@@ -37,4 +36,5 @@ async def status(as_json: Json = False) -> None:
         output.show_json({**facts, "hives": hives})
         return
     output.show_facts(facts, as_json=False)
+    output.show_gap()
     output.show_table(COLUMNS, hives, as_json=False)

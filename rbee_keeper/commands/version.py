@@ -3,14 +3,13 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-import typer
-
 from rbee_keeper import output
+from rbee_keeper.lazy import verb
 from rbee_keeper.options import Json
 from rbee_shared.lifecycle import lock
 from rbee_shared.paths import resolve
 
-app = typer.Typer(rich_markup_mode=None)
+app = verb()
 
 ENGINES = ("onnxruntime-gpu", "onnxruntime")
 

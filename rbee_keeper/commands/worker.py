@@ -10,16 +10,19 @@ from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
 from rbee_keeper.follow import run_job
-from rbee_keeper.options import Device, Hive, Json, KeepAlive, Timeout, Verbose
+from rbee_keeper.lazy import noun, verb
+from rbee_keeper.options import Device, Hive, Json, KeepAlive, Model, Timeout, Verbose, number
 from rbee_keeper.output import Column
 from rbee_keeper.rows import worker_row
 from rbee_shared.contracts import wire
 from rbee_shared.narration.redact import clean_text
 
-app = typer.Typer(help="Start, list and stop workers.", no_args_is_help=True, rich_markup_mode=None)
-ps_app, stop_app = typer.Typer(rich_markup_mode=None), typer.Typer(rich_markup_mode=None)
+app = noun("Start, list and stop workers.")
+ps_app, stop_app = verb(), verb()
 
-WorkerId = Annotated[str, typer.Argument(help="The worker's id, as `rbee ps` shows it.")]
+WorkerId = Annotated[
+    str, typer.Argument(metavar="WORKER", help="The worker's id, as `rbee ps` shows it.")
+]
 COLUMNS = (
     Column("ID", "id"),
     Column("MODEL", "name"),
@@ -36,12 +39,18 @@ COLUMNS = (
 @app.command("spawn")
 @blocking
 async def spawn(
-    model: Annotated[str, typer.Argument(help="An alias (smollm2) or a reference.")],
+    model: Model,
     *,
     hive: Hive = "",
     device: Device = "",
-    cores: Annotated[int, typer.Option(min=0, help="Cores to grant; 0: all that are free.")] = 0,
-    context: Annotated[int, typer.Option(min=0, help="Tokens of context; 0: the model's.")] = 0,
+    cores: Annotated[
+        int,
+        typer.Option(parser=number(), metavar="N", help="Cores to grant; 0: all that are free."),
+    ] = 0,
+    context: Annotated[
+        int,
+        typer.Option(parser=number(), metavar="N", help="Tokens of context; 0: the model's."),
+    ] = 0,
     keep_alive: KeepAlive = None,
     timeout_s: Timeout = None,
     as_json: Json = False,
@@ -127,7 +136,10 @@ async def logs(
     worker_id: WorkerId,
     hive: Hive = "",
     lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, help="The newest lines; 0: all kept.")
+        int,
+        typer.Option(
+            "--lines", "-n", parser=number(), metavar="N", help="The newest lines; 0: all kept."
+        ),
     ] = 100,
     as_json: Json = False,
 ) -> None:

@@ -1,0 +1,69 @@
+import pytest
+import typer
+
+from rbee_keeper.options import INT32_MAX, decimal, number, parse_duration
+from rbee_shared.contracts import wire
+
+
+@pytest.mark.parametrize(
+    ("text", "duration_s"),
+    [
+        ("30", 30.0),
+        ("30s", 30.0),
+        ("500ms", 0.5),
+        ("1.5m", 90.0),
+        ("5 m", 300.0),
+        (" 1h ", 3_600.0),
+        ("2d", 172_800.0),
+        ("0", 0.0),
+    ],
+)
+def test_a_duration_is_a_number_and_a_unit(text: str, duration_s: float) -> None:
+    assert parse_duration(text) == duration_s
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-5s", "+5s", "5 minutes", "1h30m", "1e3", "nan", "inf", "s", "5S", ".5s"]
+)
+def test_what_is_no_duration_is_told_what_one_is(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="30s, 5m or 1h"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["9" * 30 + "d", "9" * 400, "36501d"])
+def test_a_duration_that_no_message_holds_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="at most"):
+        parse_duration(text)
+
+
+def test_the_longest_duration_fits_a_message() -> None:
+    assert wire.seconds(wire.duration(parse_duration("36500d"))) == 36_500 * 86_400
+
+
+@pytest.mark.parametrize("text", ["0", "7", str(INT32_MAX)])
+def test_a_number_in_its_range_is_taken(text: str) -> None:
+    assert number()(text) == int(text)
+
+
+@pytest.mark.parametrize("text", ["-1", str(INT32_MAX + 1), "9" * 30])
+def test_a_number_out_of_its_range_is_refused_with_the_range(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=f"{text} is not from 0 to {INT32_MAX}"):
+        number()(text)
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.5", "1e3", "0x10", "9" * 5_000])
+def test_what_is_no_whole_number_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="not a whole number"):
+        number()(text)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999"])
+def test_a_decimal_is_finite(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="not finite"):
+        decimal(text)
+
+
+def test_a_decimal_is_a_number() -> None:
+    assert decimal("0.7") == 0.7
+    with pytest.raises(typer.BadParameter, match="'warm' is not a number"):
+        decimal("warm")
