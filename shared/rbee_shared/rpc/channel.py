@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import grpc
 
 from rbee_shared.limits import (
+    CONNECT_TIMEOUT_S,
     KEEPALIVE_S,
     MESSAGE_BYTES_MAX,
     METADATA_BYTES_MAX,
@@ -23,7 +24,8 @@ OPTIONS = [
     ("grpc.keepalive_timeout_ms", int(PING_TIMEOUT_S * 1000)),
     ("grpc.http2.ping_timeout_ms", int(PING_TIMEOUT_S * 1000)),  # keepalive_timeout has no effect
     ("grpc.initial_reconnect_backoff_ms", int(RECONNECT_S * 1000)),
-    ("grpc.min_reconnect_backoff_ms", int(RECONNECT_S * 1000)),
+    # no pause at all, whatever its name says: the time that one attempt to connect has
+    ("grpc.min_reconnect_backoff_ms", int(CONNECT_TIMEOUT_S * 1000)),
     ("grpc.max_reconnect_backoff_ms", int(RECONNECT_S_MAX * 1000)),
     ("grpc.enable_http_proxy", 0),  # peers are ours; a proxy of the environment is for the web
 ]
