@@ -7,6 +7,7 @@ from rbee_shared.errors import (
     NotFoundError,
     ResourceExhaustedError,
 )
+from rbee_shared.jobs.log import JobLog
 from rbee_shared.jobs.registry import JobEntry, JobRegistry
 from rbee_shared.limits import JOB_KEPT_S, JOBS_KEPT_MAX, JOBS_RUNNING_MAX
 
@@ -15,7 +16,9 @@ FAILED = job_pb2.JOB_STATE_FAILED
 
 
 def add(registry: JobRegistry, job_id: str, now_s: float = 1.0) -> JobEntry:
-    return registry.add(job_pb2.Job(id=job_id), lease_s=None, now_s=now_s)
+    entry = JobEntry(job_pb2.Job(id=job_id), JobLog(), now_s, None)
+    registry.add(entry)
+    return entry
 
 
 def end(registry: JobRegistry, entry: JobEntry, now_s: float = 1.0) -> None:
@@ -108,10 +111,12 @@ async def test_others_see_a_job_without_its_prompt() -> None:
     operation = operation_pb2.Operation()
     operation.infer.model = "tiny"
     operation.infer.prompt = "my secret wish"
-    entry = registry.add(
-        job_pb2.Job(id="j-1", operation=operation, correlation_id="c"), lease_s=None, now_s=2.5
+    log = JobLog()
+    entry = JobEntry(
+        job_pb2.Job(id="j-1", operation=operation, correlation_id="c"), log, 2.5, None
     )
-    entry.log.state(job_pb2.JOB_STATE_QUEUED)
+    registry.add(entry)
+    log.state(job_pb2.JOB_STATE_QUEUED)
     shown = entry.to_proto()
     assert b"secret wish" not in shown.SerializeToString()
     assert (shown.operation.infer.model, shown.correlation_id) == ("tiny", "c")
@@ -127,5 +132,5 @@ async def test_others_see_a_job_without_its_prompt() -> None:
 async def test_others_see_an_embedding_without_its_texts() -> None:
     operation = operation_pb2.Operation()
     operation.embed.inputs.append("my secret wish")
-    entry = JobRegistry().add(job_pb2.Job(id="j", operation=operation), lease_s=None, now_s=1.0)
+    entry = JobEntry(job_pb2.Job(id="j", operation=operation), JobLog(), 1.0, None)
     assert b"secret wish" not in entry.to_proto().SerializeToString()

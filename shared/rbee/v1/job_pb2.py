@@ -30,23 +30,23 @@ from rbee.v1 import operation_pb2 as rbee_dot_v1_dot_operation__pb2
 from rbee.v1 import placement_pb2 as rbee_dot_v1_dot_placement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11rbee/v1/job.proto\x12\x07rbee.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13rbee/v1/error.proto\x1a\x17rbee/v1/inference.proto\x1a\x17rbee/v1/narration.proto\x1a\x17rbee/v1/operation.proto\x1a\x17rbee/v1/placement.proto\"Q\n\x0eJobStateChange\x12 \n\x05state\x18\x01 \x01(\x0e\x32\x11.rbee.v1.JobState\x12\x1d\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x0e.rbee.v1.Error\"\x93\x02\n\x08JobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05state\x18\x04 \x01(\x0b\x32\x17.rbee.v1.JobStateChangeH\x00\x12,\n\tnarration\x18\x05 \x01(\x0b\x32\x17.rbee.v1.NarrationEventH\x00\x12)\n\ncompletion\x18\x06 \x01(\x0b\x32\x13.rbee.v1.CompletionH\x00\x12!\n\x06result\x18\x07 \x01(\x0b\x32\x0f.rbee.v1.ResultH\x00\x42\x06\n\x04kind\"\xf5\x03\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\toperation\x18\x02 \x01(\x0b\x32\x12.rbee.v1.Operation\x12 \n\x05state\x18\x03 \x01(\x0e\x32\x11.rbee.v1.JobState\x12\x1d\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x0e.rbee.v1.Error\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdeadline_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rlast_sequence\x18\t \x01(\x03\x12,\n\ron_disconnect\x18\n \x01(\x0e\x32\x15.rbee.v1.OnDisconnect\x12\x16\n\x0e\x63orrelation_id\x18\x0b \x01(\t\x12\x0f\n\x07private\x18\x0c \x01(\x08\x12#\n\x08priority\x18\r \x01(\x0e\x32\x11.rbee.v1.Priority\x12%\n\tplacement\x18\x0e \x01(\x0b\x32\x12.rbee.v1.Placement*\x9a\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_COMPLETED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05*a\n\x0cOnDisconnect\x12\x1d\n\x19ON_DISCONNECT_UNSPECIFIED\x10\x00\x12\x18\n\x14ON_DISCONNECT_CANCEL\x10\x01\x12\x18\n\x14ON_DISCONNECT_DETACH\x10\x02*R\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x12\n\x0ePRIORITY_BATCH\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11rbee/v1/job.proto\x12\x07rbee.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13rbee/v1/error.proto\x1a\x17rbee/v1/inference.proto\x1a\x17rbee/v1/narration.proto\x1a\x17rbee/v1/operation.proto\x1a\x17rbee/v1/placement.proto\"Q\n\x0eJobStateChange\x12 \n\x05state\x18\x01 \x01(\x0e\x32\x11.rbee.v1.JobState\x12\x1d\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x0e.rbee.v1.Error\"\xac\x02\n\x08JobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05state\x18\x04 \x01(\x0b\x32\x17.rbee.v1.JobStateChangeH\x00\x12,\n\tnarration\x18\x05 \x01(\x0b\x32\x17.rbee.v1.NarrationEventH\x00\x12)\n\ncompletion\x18\x06 \x01(\x0b\x32\x13.rbee.v1.CompletionH\x00\x12!\n\x06result\x18\x07 \x01(\x0b\x32\x0f.rbee.v1.ResultH\x00\x12\x17\n\x0forigin_sequence\x18\x08 \x01(\x03\x42\x06\n\x04kind\"\x83\x04\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\toperation\x18\x02 \x01(\x0b\x32\x12.rbee.v1.Operation\x12 \n\x05state\x18\x03 \x01(\x0e\x32\x11.rbee.v1.JobState\x12\x1d\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x0e.rbee.v1.Error\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdeadline_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rlast_sequence\x18\t \x01(\x03\x12,\n\ron_disconnect\x18\n \x01(\x0e\x32\x15.rbee.v1.OnDisconnect\x12\x16\n\x0e\x63orrelation_id\x18\x0b \x01(\t\x12\x0f\n\x07private\x18\x0c \x01(\x08\x12#\n\x08priority\x18\r \x01(\x0e\x32\x11.rbee.v1.Priority\x12%\n\tplacement\x18\x0e \x01(\x0b\x32\x12.rbee.v1.Placement\x12\x0c\n\x04hive\x18\x0f \x01(\t*\x9a\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_COMPLETED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05*a\n\x0cOnDisconnect\x12\x1d\n\x19ON_DISCONNECT_UNSPECIFIED\x10\x00\x12\x18\n\x14ON_DISCONNECT_CANCEL\x10\x01\x12\x18\n\x14ON_DISCONNECT_DETACH\x10\x02*R\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x12\n\x0ePRIORITY_BATCH\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rbee.v1.job_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBSTATE']._serialized_start=1050
-  _globals['_JOBSTATE']._serialized_end=1204
-  _globals['_ONDISCONNECT']._serialized_start=1206
-  _globals['_ONDISCONNECT']._serialized_end=1303
-  _globals['_PRIORITY']._serialized_start=1305
-  _globals['_PRIORITY']._serialized_end=1387
+  _globals['_JOBSTATE']._serialized_start=1089
+  _globals['_JOBSTATE']._serialized_end=1243
+  _globals['_ONDISCONNECT']._serialized_start=1245
+  _globals['_ONDISCONNECT']._serialized_end=1342
+  _globals['_PRIORITY']._serialized_start=1344
+  _globals['_PRIORITY']._serialized_end=1426
   _globals['_JOBSTATECHANGE']._serialized_start=184
   _globals['_JOBSTATECHANGE']._serialized_end=265
   _globals['_JOBEVENT']._serialized_start=268
-  _globals['_JOBEVENT']._serialized_end=543
-  _globals['_JOB']._serialized_start=546
-  _globals['_JOB']._serialized_end=1047
+  _globals['_JOBEVENT']._serialized_end=568
+  _globals['_JOB']._serialized_start=571
+  _globals['_JOB']._serialized_end=1086
 # @@protoc_insertion_point(module_scope)

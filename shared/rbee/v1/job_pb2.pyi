@@ -150,11 +150,16 @@ class JobEvent(_message.Message):
     NARRATION_FIELD_NUMBER: _builtins.int
     COMPLETION_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    ORIGIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """1, 2, 3 ... within one job's log on one server; strictly increasing."""
     first_sequence: _builtins.int
     """This event stands for all sequences from here to `sequence`: more than one where tokens were
     merged, or where older progress or narration was replaced or folded.
+    """
+    origin_sequence: _builtins.int
+    """As of this event, the story that the next hop tells of this job is in here up to this sequence
+    of its own; 0 if nothing of it is.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -186,10 +191,11 @@ class JobEvent(_message.Message):
         narration: _narration_pb2.NarrationEvent | None = ...,
         completion: _inference_pb2.Completion | None = ...,
         result: _operation_pb2.Result | None = ...,
+        origin_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "create_time", b"create_time", "kind", b"kind", "narration", b"narration", "result", b"result", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "create_time", b"create_time", "first_sequence", b"first_sequence", "kind", b"kind", "narration", b"narration", "result", b"result", "sequence", b"sequence", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "create_time", b"create_time", "first_sequence", b"first_sequence", "kind", b"kind", "narration", b"narration", "origin_sequence", b"origin_sequence", "result", b"result", "sequence", b"sequence", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["state", "narration", "completion", "result"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
@@ -217,6 +223,7 @@ class Job(_message.Message):
     PRIVATE_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     PLACEMENT_FIELD_NUMBER: _builtins.int
+    HIVE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id; the same on every hop."""
     state: Global___JobState.ValueType
@@ -231,6 +238,8 @@ class Job(_message.Message):
     """Whether its texts are kept only while it runs."""
     priority: Global___Priority.ValueType
     """Who goes first."""
+    hive: _builtins.str
+    """The hive that does it; empty while that is open, or where several do. Output only."""
     @_builtins.property
     def operation(self) -> _operation_pb2.Operation:
         """What is being done. Prompts are left out."""
@@ -276,10 +285,11 @@ class Job(_message.Message):
         private: _builtins.bool = ...,
         priority: Global___Priority.ValueType = ...,
         placement: _placement_pb2.Placement | None = ...,
+        hive: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deadline_time", b"deadline_time", "end_time", b"end_time", "error", b"error", "operation", b"operation", "placement", b"placement", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["correlation_id", b"correlation_id", "create_time", b"create_time", "deadline_time", b"deadline_time", "end_time", b"end_time", "error", b"error", "id", b"id", "last_sequence", b"last_sequence", "on_disconnect", b"on_disconnect", "operation", b"operation", "placement", b"placement", "priority", b"priority", "private", b"private", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["correlation_id", b"correlation_id", "create_time", b"create_time", "deadline_time", b"deadline_time", "end_time", b"end_time", "error", b"error", "hive", b"hive", "id", b"id", "last_sequence", b"last_sequence", "on_disconnect", b"on_disconnect", "operation", b"operation", "placement", b"placement", "priority", b"priority", "private", b"private", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

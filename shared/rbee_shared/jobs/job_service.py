@@ -10,6 +10,7 @@ from rbee.v1 import job_pb2, job_service_pb2 as pb, job_service_pb2_grpc as rpc
 from rbee_shared.contracts import wire
 from rbee_shared.errors import InvalidArgumentError, UnimplementedError
 from rbee_shared.ids import check_job_id, new_job_id
+from rbee_shared.jobs.kinds import CANCEL_BY_DEFAULT
 from rbee_shared.jobs.registry import JobEntry
 from rbee_shared.jobs.runner import JobRunner
 from rbee_shared.limits import DEFAULT_JOB_TIMEOUT_S, JOB_TIMEOUT_S, JOB_TIMEOUT_S_MAX
@@ -17,8 +18,6 @@ from rbee_shared.narration.context import current
 from rbee_shared.rpc.context import JOB_ID_KEY
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-CANCEL_BY_DEFAULT = {"infer", "embed"}
 
 
 class JobService(rpc.JobServiceServicer):
@@ -98,13 +97,9 @@ def refuse_unsupported(request: pb.RunJobRequest) -> None:
     Raises:
         UnimplementedError: there are such terms.
     """
-    asked = {
-        "private": request.private,
-        "priority BATCH": request.priority == job_pb2.PRIORITY_BATCH,
-    }
-    if names := [name for name, is_set in asked.items() if is_set]:
+    if request.priority == job_pb2.PRIORITY_BATCH:
         raise UnimplementedError(
-            f"this version cannot keep {', '.join(names)}", reason="TERMS_UNSUPPORTED"
+            "this version cannot keep priority BATCH", reason="TERMS_UNSUPPORTED"
         )
 
 

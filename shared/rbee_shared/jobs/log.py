@@ -12,20 +12,54 @@ out unsaid.
 import asyncio
 import threading
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from time import time
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from rbee.v1 import inference_pb2, job_pb2, operation_pb2
 from rbee_shared.contracts import wire
 from rbee_shared.errors import RbeeError
-from rbee_shared.jobs.merge import FOLDED_MIN, fold, gather, is_ended
+from rbee_shared.jobs.merge import FOLDED_MIN, fold, gather, is_ended, without_texts
 from rbee_shared.limits import NARRATIONS_MAX
 from rbee_shared.narration.event import Level, Narration
 
 T = TypeVar("T")
 ProgressKey = tuple[str, str, str]
+
+
+class EventLog(Protocol):
+    """The story of one job as its watchers see it, from memory or from a recording."""
+
+    @property
+    def last_sequence(self) -> int:
+        """The newest sequence; 0 while nothing was said."""
+        ...
+
+    @property
+    def origin(self) -> tuple[str, int]:
+        """The hive whose story is poured into this one, and how far; an empty name for none."""
+        ...
+
+    def follow(
+        self, after: int, pause_s: Callable[[], float]
+    ) -> AsyncGenerator[list[job_pb2.JobEvent]]:
+        """Yield the events after that sequence, then those to come, until the job has ended.
+
+        Args:
+            after: the last sequence that the watcher has; 0 for all.
+            pause_s: the least time between two yields, asked for each.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a recorder writes: events that are new or say something else now, and those gone."""
+
+    events: Sequence[job_pb2.JobEvent]
+    removed: Sequence[int]
 
 
 class JobLog:
@@ -44,9 +78,59 @@ class JobLog:
         self._progress: dict[ProgressKey, int] = {}
         self._narration_count = 0
         self._changed = asyncio.Event()
+        self._appended: Callable[[], None] | None = None  # set: this log is recorded
+        self._recorded_sequence = self._announced_sequence = 0
+        self._removed: list[int] = []
+        self._refolded: job_pb2.JobEvent | None = None
+        self._origin = ("", 0)
         self.last_sequence = 0
         self.last_told = ""
         self.ended = False
+
+    @property
+    def origin(self) -> tuple[str, int]:
+        """The hive whose story is poured into this one, and how far."""
+        return self._origin
+
+    def record(self, appended: Callable[[], None], events: Sequence[job_pb2.JobEvent] = ()) -> None:
+        """Have every event recorded before it is announced.
+
+        Args:
+            appended: called when there is something to record.
+            events: what was recorded before, with which this log begins.
+        """
+        for event in events:
+            self._events.append(event)
+            self._sequences.append(event.sequence)
+            if event.HasField("narration"):
+                self._narration_count += 1
+                if event.narration.HasField("progress"):
+                    told = event.narration
+                    self._progress[told.actor, told.action, told.target] = event.sequence
+            self.last_sequence = event.sequence
+            self.ended = is_ended(event)
+        self._recorded_sequence = self._announced_sequence = self.last_sequence
+        self._appended = appended
+
+    def changes(self) -> Changes:
+        """Return what is to be recorded, at most one message full; call `recorded` after."""
+        removed, self._removed = self._removed, []
+        events = self._gather(self._recorded_sequence, self.last_sequence)
+        if self._refolded is not None:
+            events.insert(0, self._refolded)
+            self._refolded = None
+        return Changes(events, removed)
+
+    def recorded(self, sequence: int) -> None:
+        """Note that the events up to that sequence are recorded, and announce them."""
+        self._recorded_sequence = sequence
+        self.announce(sequence)
+
+    def announce(self, sequence: int) -> None:
+        """Let watchers have the events up to that sequence."""
+        self._announced_sequence = max(sequence, self._announced_sequence)
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def narrate(self, narration: Narration) -> None:
         """Append a narration; a progress replaces the one before it."""
@@ -67,19 +151,23 @@ class JobLog:
             change.error.CopyFrom(wire.error_to_proto(error))
         self._append(job_pb2.JobEvent(state=change))
 
+    def heard(self, hive: str, sequence: int) -> None:
+        """Note that the hive's story of this job is in here up to that sequence of its own."""
+        self._origin = (hive, sequence)
+
+    def forget_texts(self) -> None:
+        """Take the tokens out of the story of an ended job, and say so in it."""
+        self._events = without_texts(self._events)
+        self._sequences = [event.sequence for event in self._events]
+
     def read(self, after: int) -> list[job_pb2.JobEvent]:
-        """Return the next events after that sequence, at most one message full of them."""
-        return gather(self._events, bisect_right(self._sequences, after), after)
+        """Return the next announced events after that sequence, at most one message full."""
+        return self._gather(after, self._announced_sequence)
 
     async def follow(
         self, after: int, pause_s: Callable[[], float]
     ) -> AsyncGenerator[list[job_pb2.JobEvent]]:
-        """Yield the events after that sequence, then those to come, until the job has ended.
-
-        Args:
-            after: the last sequence that the watcher has; 0 for all.
-            pause_s: the least time between two yields, asked for each.
-        """
+        """Yield the events after that sequence, then those to come, until the job has ended."""
         while True:
             if events := self.read(after):
                 after = events[-1].sequence
@@ -88,10 +176,14 @@ class JobLog:
                     return
                 if pause := pause_s():
                     await asyncio.sleep(pause)
-            elif self.ended:
+            elif self.ended and after >= self.last_sequence:
                 return
             else:
                 await self._changed.wait()
+
+    def _gather(self, after: int, upto: int) -> list[job_pb2.JobEvent]:
+        start, end = bisect_right(self._sequences, after), bisect_right(self._sequences, upto)
+        return gather(self._events, start, after, end)
 
     def _in_loop(self, append: Callable[[T], None], said: T) -> None:
         if threading.get_ident() == self._thread:
@@ -123,12 +215,15 @@ class JobLog:
             return
         self.last_sequence += 1
         event.sequence = event.first_sequence = self.last_sequence
+        event.origin_sequence = self._origin[1]
         event.create_time.CopyFrom(wire.timestamp(time()))
         self._events.append(event)
         self._sequences.append(event.sequence)
         self.ended = is_ended(event)
-        self._changed.set()
-        self._changed = asyncio.Event()
+        if self._appended is not None:
+            self._appended()
+        else:
+            self.announce(self.last_sequence)
 
     def _drop(self, sequence: int | None) -> None:
         if sequence is None:
@@ -137,11 +232,20 @@ class JobLog:
         if index >= 0 and self._sequences[index] == sequence:
             del self._events[index], self._sequences[index]
             self._narration_count -= 1
+            self._forget([sequence])
+
+    def _forget(self, sequences: Sequence[int]) -> None:
+        if self._appended is not None:
+            self._removed.extend(each for each in sequences if each <= self._recorded_sequence)
 
     def _fold(self) -> None:
-        self._events, fewer = fold(self._events, max(FOLDED_MIN, self._narrations_max // 10))
+        before = self._sequences
+        self._events, folded = fold(self._events, max(FOLDED_MIN, self._narrations_max // 10))
         self._sequences = [event.sequence for event in self._events]
-        self._narration_count -= fewer
+        self._narration_count -= len(before) - len(self._sequences)
+        self._forget(sorted(set(before) - set(self._sequences)))
+        if folded is not None and folded.sequence <= self._recorded_sequence:
+            self._refolded = folded
         progressing = {
             event.sequence for event in self._events if event.narration.HasField("progress")
         }

@@ -21,15 +21,25 @@ def is_ended(event: job_pb2.JobEvent) -> bool:
     return event.HasField("state") and event.state.state in TERMINAL
 
 
-def gather(events: Sequence[job_pb2.JobEvent], start: int, after: int) -> list[job_pb2.JobEvent]:
-    """Return one message full of events from index `start` on, for a watcher that has `after`.
+def is_folded(event: job_pb2.JobEvent) -> bool:
+    """Whether this event stands for narrations that are left out."""
+    narration = event.narration
+    return (narration.actor, narration.action) == (FOLDED_ACTOR, FOLDED_ACTION)
+
+
+def gather(
+    events: Sequence[job_pb2.JobEvent], start: int, after: int, end: int | None = None
+) -> list[job_pb2.JobEvent]:
+    """Return one message full of events from index `start` to `end`, for who has `after`.
 
     Each stands for all sequences since the one before it. Stored events are never changed.
     """
     batch: list[job_pb2.JobEvent] = []
     merging = False  # the last of the batch is a copy that takes in more
     size = 0
-    for event in events[start : start + 4 * BATCH_EVENTS_MAX]:
+    for event in events[
+        start : min(len(events) if end is None else end, start + 4 * BATCH_EVENTS_MAX)
+    ]:
         joins = bool(batch) and _joins(batch[-1], event)
         size += event.ByteSize()
         if batch and (size > BATCH_BYTES_MAX or (not joins and len(batch) == BATCH_EVENTS_MAX)):
@@ -45,7 +55,9 @@ def gather(events: Sequence[job_pb2.JobEvent], start: int, after: int) -> list[j
     return batch
 
 
-def fold(events: Sequence[job_pb2.JobEvent], count: int) -> tuple[list[job_pb2.JobEvent], int]:
+def fold(
+    events: Sequence[job_pb2.JobEvent], count: int
+) -> tuple[list[job_pb2.JobEvent], job_pb2.JobEvent | None]:
     """Fold the oldest `count` narrations into one that tells how many they were.
 
     Progress is spared as long as there are enough others: it says how far steps are now.
@@ -55,24 +67,40 @@ def fold(events: Sequence[job_pb2.JobEvent], count: int) -> tuple[list[job_pb2.J
         count: at least `FOLDED_MIN`, so that the log gets shorter.
 
     Returns:
-        the events that stay, and by how many narrations they are fewer.
+        the events that stay, and which of them tells how many are left out.
     """
     chosen = list(islice((event for event in events if _is_past(event)), count))
     if len(chosen) < count:
         chosen = list(islice((event for event in events if event.HasField("narration")), count))
     if not chosen:
-        return list(events), 0
+        return list(events), None
     folded = {event.sequence for event in chosen}
     last = chosen[-1]
+    one = _folded(last, sum(map(_count, chosen)))
     kept: list[job_pb2.JobEvent] = []
     for index, event in enumerate(events):
         if event is last:
-            kept.append(_folded(last, sum(map(_count, chosen))))
+            kept.append(one)
             kept.extend(events[index + 1 :])
             break
         if event.sequence not in folded:
             kept.append(event)
-    return kept, len(chosen) - 1
+    return kept, one
+
+
+def without_texts(events: Sequence[job_pb2.JobEvent]) -> list[job_pb2.JobEvent]:
+    """Return the events of an ended job with one narration in the place of all its tokens."""
+    tokens = [event for event in events if event.HasField("completion")]
+    kept = [event for event in events if not event.HasField("completion")]
+    if tokens:
+        kept.append(texts_forgotten(tokens[-1]))
+        kept.sort(key=lambda event: event.sequence)
+    return kept
+
+
+def texts_forgotten(last: job_pb2.JobEvent) -> job_pb2.JobEvent:
+    """Return what is told in the place of the tokens up to this event."""
+    return _told(last, "texts_forgotten", "the text of the answer is not kept any more")
 
 
 def _is_past(event: job_pb2.JobEvent) -> bool:
@@ -80,26 +108,33 @@ def _is_past(event: job_pb2.JobEvent) -> bool:
 
 
 def _count(event: job_pb2.JobEvent) -> int:
-    narration = event.narration
-    if (narration.actor, narration.action) == (FOLDED_ACTOR, FOLDED_ACTION):
-        for field in narration.fields:
+    if is_folded(event):
+        for field in event.narration.fields:
             if field.name == FOLDED_FIELD:
                 return max(1, min(field.integer, FOLDED_COUNT_MAX))
     return 1
 
 
 def _folded(last: job_pb2.JobEvent, count: int) -> job_pb2.JobEvent:
+    event = _told(last, FOLDED_ACTION, f"{count} earlier narrations are left out")
+    event.narration.fields.add(name=FOLDED_FIELD, integer=count)
+    return event
+
+
+def _told(place: job_pb2.JobEvent, action: str, human: str) -> job_pb2.JobEvent:
     event = job_pb2.JobEvent(
-        sequence=last.sequence, first_sequence=last.first_sequence, create_time=last.create_time
+        sequence=place.sequence,
+        first_sequence=place.first_sequence,
+        origin_sequence=place.origin_sequence,
+        create_time=place.create_time,
     )
     event.narration.CopyFrom(
         narration_pb2.NarrationEvent(
             actor=FOLDED_ACTOR,
-            action=FOLDED_ACTION,
-            human=f"{count} earlier narrations are left out",
+            action=action,
+            human=human,
             level=narration_pb2.NARRATION_LEVEL_WARN,
-            fields=[narration_pb2.NarrationField(name=FOLDED_FIELD, integer=count)],
-            create_time=last.create_time,
+            create_time=place.create_time,
         )
     )
     return event
@@ -125,6 +160,7 @@ def _joins(event: job_pb2.JobEvent, following: job_pb2.JobEvent) -> bool:
 
 def _join(event: job_pb2.JobEvent, following: job_pb2.JobEvent) -> None:
     event.sequence = following.sequence
+    event.origin_sequence = following.origin_sequence
     event.completion.text += following.completion.text
     event.completion.token_ids.extend(following.completion.token_ids)
     event.completion.logprobs.extend(following.completion.logprobs)

@@ -1,5 +1,6 @@
 """The jobs that this process knows: running ones, and ended ones for a while. No tasks here."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from rbee_shared.errors import (
     RbeeError,
     ResourceExhaustedError,
 )
-from rbee_shared.jobs.log import JobLog
+from rbee_shared.jobs.log import EventLog
 from rbee_shared.jobs.merge import TERMINAL
 from rbee_shared.limits import JOB_KEPT_S, JOBS_KEPT_MAX, JOBS_RUNNING_MAX, PAGE_SIZE, PAGE_SIZE_MAX
 
@@ -23,12 +24,12 @@ _PAGE_TOKEN = re.compile(r"[0-9]{1,18}")
 class JobEntry:
     """One job of this process. Times are seconds since the epoch; 0 means not yet."""
 
-    id: str
     request: job_pb2.Job  # id, operation, terms: what was asked for
-    log: JobLog
-    number: int  # the order of submission
+    log: EventLog
     create_time_s: float
     lease_s: float | None  # None: lives without watchers
+    fingerprint: bytes = b""  # of the operation, prompts included
+    number: int = 0  # the order of submission
     state: job_pb2.JobState.ValueType = job_pb2.JOB_STATE_QUEUED
     error: RbeeError | None = None
     start_time_s: float = 0.0
@@ -38,8 +39,13 @@ class JobEntry:
     cancel_reason: str = ""
 
     @property
+    def id(self) -> str:
+        """Its id."""
+        return self.request.id
+
+    @property
     def operation(self) -> operation_pb2.Operation:
-        """What is asked for, prompts included."""
+        """What is asked for; prompts included until it has ended."""
         return self.request.operation
 
     @property
@@ -51,12 +57,9 @@ class JobEntry:
         """Return the job as others may see it: without prompts."""
         job = job_pb2.Job()
         job.CopyFrom(self.request)
-        if job.operation.HasField("infer"):
-            job.operation.infer.ClearField("conversation")
-            job.operation.infer.ClearField("prompt")
-        if job.operation.HasField("embed"):
-            job.operation.embed.ClearField("inputs")
+        strip_texts(job.operation)
         job.state = self.state
+        job.hive = self.log.origin[0]
         job.last_sequence = self.log.last_sequence
         job.create_time.CopyFrom(wire.timestamp(self.create_time_s))
         if self.start_time_s:
@@ -68,10 +71,25 @@ class JobEntry:
         return job
 
 
+def fingerprint_of(operation: operation_pb2.Operation) -> bytes:
+    """Return what tells one operation from another without keeping its texts."""
+    return hashlib.sha256(operation.SerializeToString(deterministic=True)).digest()
+
+
+def strip_texts(operation: operation_pb2.Operation) -> None:
+    """Take prompts out of an operation."""
+    if operation.HasField("infer"):
+        operation.infer.ClearField("conversation")
+        operation.infer.ClearField("prompt")
+    if operation.HasField("embed"):
+        operation.embed.ClearField("inputs")
+
+
 class JobRegistry:
     """The jobs by id, bounded: so many running ones, so many ended ones, for so long."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, kept_s: float = JOB_KEPT_S) -> None:
+        self.kept_s = kept_s
         self._entries: dict[str, JobEntry] = {}  # in the order of submission
         self._running: dict[str, JobEntry] = {}
         self._ended: dict[str, JobEntry] = {}  # in the order of their ends
@@ -92,30 +110,27 @@ class JobRegistry:
             raise JobNotFoundError(job_id)
         return entry
 
-    def add(self, request: job_pb2.Job, *, lease_s: float | None, now_s: float) -> JobEntry:
+    def add(self, entry: JobEntry) -> None:
         """Take in a new job and forget those that ended too long ago.
 
         Raises:
             ResourceExhaustedError: too many jobs run.
         """
-        self._forget(now_s)
+        self.forget(entry.create_time_s)
         if len(self._running) >= JOBS_RUNNING_MAX:
             raise ResourceExhaustedError(
                 f"{JOBS_RUNNING_MAX} jobs run already",
                 reason="JOBS_FULL",
                 hint="wait for one to end, or `rbee job cancel` one",
             )
+        self.restore(entry)
+
+    def restore(self, entry: JobEntry) -> None:
+        """Take in a job that was known before, ended or not. The oldest come first."""
         self._count += 1
-        entry = JobEntry(
-            id=request.id,
-            request=request,
-            log=JobLog(),
-            number=self._count,
-            create_time_s=now_s,
-            lease_s=lease_s,
-        )
-        self._entries[entry.id] = self._running[entry.id] = entry
-        return entry
+        entry.number = self._count
+        self._entries[entry.id] = entry
+        (self._ended if entry.ended else self._running)[entry.id] = entry
 
     def end(
         self,
@@ -156,9 +171,18 @@ class JobRegistry:
         token = str(found[size - 1].number) if len(found) > size else ""
         return found[:size], token
 
-    def _forget(self, now_s: float) -> None:
+    def forget(self, now_s: float) -> None:
+        """Forget the ended jobs that are too many or too old."""
         while self._ended:
             oldest = next(iter(self._ended.values()))
-            if len(self._ended) <= JOBS_KEPT_MAX and now_s - oldest.end_time_s <= JOB_KEPT_S:
+            if len(self._ended) <= JOBS_KEPT_MAX and now_s - oldest.end_time_s <= self.kept_s:
                 return
-            del self._ended[oldest.id], self._entries[oldest.id]
+            self.drop(oldest.id)
+
+    def drop(self, job_id: str) -> None:
+        """Forget an ended job."""
+        del self._ended[job_id], self._entries[job_id]
+
+    def ended(self) -> list[JobEntry]:
+        """Return the jobs that have ended, in the order of their ends."""
+        return list(self._ended.values())

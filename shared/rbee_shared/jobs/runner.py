@@ -24,27 +24,38 @@ from rbee_shared.errors import (
     UnavailableError,
     known,
 )
-from rbee_shared.jobs.registry import JobEntry, JobRegistry
+from rbee_shared.jobs.kinds import LOOKUPS
+from rbee_shared.jobs.log import JobLog
+from rbee_shared.jobs.recorder import Recorder
+from rbee_shared.jobs.registry import JobEntry, JobRegistry, fingerprint_of, strip_texts
 from rbee_shared.narration.context import JOB, JobContext, Story
 from rbee_shared.narration.redact import clean_text
 
 Execute = Callable[[operation_pb2.Operation], Awaitable[operation_pb2.Result]]
+Outcome = operation_pb2.Result | RbeeError
 
 
 class JobRunner:
     """Runs jobs of one process. Made by `running_jobs`."""
 
-    def __init__(self, execute: Execute, tasks: asyncio.TaskGroup, registry: JobRegistry) -> None:
+    def __init__(
+        self,
+        execute: Execute,
+        tasks: asyncio.TaskGroup,
+        registry: JobRegistry,
+        recorder: Recorder | None,
+    ) -> None:
         self._execute = execute
         self._tasks = tasks
-        self._works: dict[str, asyncio.Task[operation_pb2.Result | RbeeError]] = {}
+        self._recorder = recorder
+        self._works: dict[str, asyncio.Task[Outcome]] = {}
+        self._logs: dict[str, JobLog] = {}
         self._closed_by = ""
         self.registry = registry
 
     def story_of(self, job_id: str) -> Story | None:
-        """Return the log of a job for what is told on its behalf; None if it is not known here."""
-        entry = self.registry.find(job_id)
-        return None if entry is None else entry.log
+        """Return the log of a job for what is told on its behalf; None if it does not run here."""
+        return self._logs.get(job_id)
 
     def submit(
         self,
@@ -66,29 +77,62 @@ class JobRunner:
             JobIdTakenError: a job with this id does something else.
             ResourceExhaustedError: too many jobs run.
             UnavailableError: the runner is closed.
+            RbeeError: the job could not be recorded.
         """
         entry = self.registry.find(request.id)
+        fingerprint = fingerprint_of(request.operation)
         if entry is not None:
-            if entry.operation != request.operation:
+            if entry.fingerprint != fingerprint:
                 raise JobIdTakenError(request.id)
             return entry
         if self._closed_by:
             raise UnavailableError(self._closed_by, reason="STOPPING")
+        recorder = self._recorder
+        if request.operation.WhichOneof("kind") in LOOKUPS:
+            recorder = None
+        if recorder is not None:
+            recorder.check()
         now_s = time()
         request.deadline_time.CopyFrom(wire.timestamp(now_s + timeout_s))
-        entry = self.registry.add(request, lease_s=lease_s, now_s=now_s)
-        entry.log.state(job_pb2.JOB_STATE_QUEUED)
-        context = contextvars.copy_context()
+        log = JobLog()
+        entry = JobEntry(request, log, now_s, lease_s, fingerprint)
+        self.registry.add(entry)
+        if recorder is not None:
+            recorder.record(entry, log)
+        log.state(job_pb2.JOB_STATE_QUEUED)
+        self._start(entry, log, timeout_s, execute or self._execute)
+        return entry
+
+    def resume(self, entry: JobEntry, log: JobLog, execute: Execute) -> None:
+        """Go on with a job that another process began.
+
+        Args:
+            entry: the job, with its deadline.
+            log: its story so far.
+            execute: what does the rest of the operation.
+        """
+        self.registry.restore(entry)
+        if self._recorder is not None:
+            self._recorder.record(entry, log)
+        self._start(entry, log, wire.seconds(entry.request.deadline_time) - time(), execute)
+        with self.watching(entry):
+            pass  # whoever watched it has the time of its lease to come back
+
+    def _start(self, entry: JobEntry, log: JobLog, timeout_s: float, execute: Execute) -> None:
         deadline_s = asyncio.get_running_loop().time() + timeout_s
+        request = entry.request
+        context = contextvars.copy_context()
         context.run(
-            JOB.set, JobContext(entry.id, request.correlation_id, deadline_s, story=entry.log)
+            JOB.set,
+            JobContext(
+                entry.id, request.correlation_id, deadline_s, story=log, private=request.private
+            ),
         )
         work = self._tasks.create_task(
-            self._work(entry, execute or self._execute, deadline_s), name=entry.id, context=context
+            self._work(entry, log, execute, deadline_s), name=entry.id, context=context
         )
-        self._works[entry.id] = work
-        work.add_done_callback(partial(self._end, entry))
-        return entry
+        self._works[entry.id], self._logs[entry.id] = work, log
+        work.add_done_callback(partial(self._end, entry, log))
 
     def cancel(self, job_id: str, reason: str) -> JobEntry:
         """Ask a job to stop. Idempotent; an ended job is returned as it is.
@@ -121,7 +165,9 @@ class JobRunner:
             yield
         finally:
             entry.watcher_count -= 1
-            if entry.watcher_count == 0 and entry.lease_s is not None and not entry.ended:
+            if entry.watcher_count == 0 and entry.ended:
+                _forget_texts(entry)
+            elif entry.watcher_count == 0 and entry.lease_s is not None:
                 loop = asyncio.get_running_loop()
                 entry.unwatched_since_s = since_s = loop.time()
                 loop.call_later(entry.lease_s, self._abandon, entry, since_s)
@@ -132,17 +178,18 @@ class JobRunner:
             self.cancel(entry.id, f"nobody watched the job{away}")
 
     async def _work(
-        self, entry: JobEntry, execute: Execute, deadline_s: float
-    ) -> operation_pb2.Result | RbeeError:
-        entry.state, entry.start_time_s = job_pb2.JOB_STATE_RUNNING, time()
-        entry.log.state(job_pb2.JOB_STATE_RUNNING)
+        self, entry: JobEntry, log: JobLog, execute: Execute, deadline_s: float
+    ) -> Outcome:
+        if entry.state != job_pb2.JOB_STATE_RUNNING:
+            entry.state, entry.start_time_s = job_pb2.JOB_STATE_RUNNING, time()
+            log.state(job_pb2.JOB_STATE_RUNNING)
         limit = asyncio.timeout_at(deadline_s)
         try:
             async with limit:
                 return await execute(entry.operation)
         except Exception as error:  # the edge: whatever ends a job is its outcome
             if limit.expired():  # and whatever its cleaning up ran into
-                doing = f" while {entry.log.last_told}" if entry.log.last_told else ""
+                doing = f" while {log.last_told}" if log.last_told else ""
                 return DeadlineExceededError(f"the time of the job is over{doing}")
             expected = known(error)
             if expected is None:
@@ -151,23 +198,24 @@ class JobRunner:
                 return RbeeError(f"rbee has a bug ({name})", hint="please report it with the log")
             return expected
 
-    def _end(self, entry: JobEntry, work: asyncio.Task[operation_pb2.Result | RbeeError]) -> None:
-        del self._works[entry.id]
+    def _end(self, entry: JobEntry, log: JobLog, work: asyncio.Task[Outcome]) -> None:
+        del self._works[entry.id], self._logs[entry.id]
         outcome = _outcome(entry, work)
         if isinstance(outcome, operation_pb2.Result):
-            entry.log.result(outcome)
+            log.result(outcome)
             state, error = job_pb2.JOB_STATE_COMPLETED, None
         elif isinstance(outcome, JobCancelledError):
             state, error = job_pb2.JOB_STATE_CANCELLED, outcome
         else:
             state, error = job_pb2.JOB_STATE_FAILED, outcome
         self.registry.end(entry, state, error=error, now_s=time())
-        entry.log.state(state, error)
+        log.state(state, error)
+        strip_texts(entry.operation)
+        if entry.watcher_count == 0:
+            _forget_texts(entry)
 
 
-def _outcome(
-    entry: JobEntry, work: asyncio.Task[operation_pb2.Result | RbeeError]
-) -> operation_pb2.Result | RbeeError:
+def _outcome(entry: JobEntry, work: asyncio.Task[Outcome]) -> Outcome:
     if work.cancelled():
         return JobCancelledError(entry.cancel_reason or "cancelled")
     outcome = work.result()
@@ -176,13 +224,22 @@ def _outcome(
     return outcome
 
 
+def _forget_texts(entry: JobEntry) -> None:
+    if entry.request.private and isinstance(entry.log, JobLog):
+        entry.log.forget_texts()
+
+
 @asynccontextmanager
 async def running_jobs(
-    execute: Execute, *, who: str, registry: JobRegistry | None = None
+    execute: Execute,
+    *,
+    who: str,
+    registry: JobRegistry | None = None,
+    recorder: Recorder | None = None,
 ) -> AsyncGenerator[JobRunner]:
     """Run jobs inside the block; what still runs at its end is cancelled and waited for."""
     async with asyncio.TaskGroup() as tasks:
-        runner = JobRunner(execute, tasks, registry or JobRegistry())
+        runner = JobRunner(execute, tasks, registry or JobRegistry(), recorder)
         try:
             yield runner
         finally:

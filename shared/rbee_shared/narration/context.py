@@ -29,12 +29,14 @@ class JobContext:
     """What travels with a job. `deadline_s` is on the loop's clock; None is no deadline.
 
     `story` is None where the job id is not known: what is told is then dropped, never an error.
+    The texts of a `private` job are kept only while it runs.
     """
 
     job_id: str
     correlation_id: str = ""
     deadline_s: float | None = None
     story: Story | None = None
+    private: bool = False
 
 
 NO_JOB = JobContext(job_id="")
