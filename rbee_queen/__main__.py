@@ -20,8 +20,11 @@ from rbee.v1 import (
     job_service_pb2_grpc,
 )
 from rbee_queen.fleet_service import FleetService
-from rbee_queen.operations import execute
+from rbee_queen.journal.journal import opened_journal
+from rbee_queen.journal.retention import tidying
+from rbee_queen.operations import execute, resume
 from rbee_queen.queen import opened_queen
+from rbee_queen.recovery import recover
 from rbee_shared.ids import check_loopback
 from rbee_shared.jobs.job_service import JobService
 from rbee_shared.jobs.pacing import pacing
@@ -65,9 +68,14 @@ async def run(*, separate_hive: bool) -> None:
             )
         )
         pacer = await stack.enter_async_context(pacing())
+        journal = await stack.enter_async_context(opened_journal(paths.journal_file))
         runner = await stack.enter_async_context(
-            running_jobs(partial(execute, queen), who="queen", registry=queen.jobs)
+            running_jobs(
+                partial(execute, queen), who="queen", registry=queen.jobs, recorder=journal
+            )
         )
+        await recover(journal, runner, partial(resume, queen))
+        await stack.enter_async_context(tidying(journal, queen.jobs))
 
         def add_services(server: grpc.aio.Server) -> list[str]:
             jobs = JobService(runner, pacer.pause_s)

@@ -29,6 +29,18 @@ class HiveLink(Protocol):
         """
         ...
 
+    async def resume(self, operation: str, after_sequence: int) -> operation_pb2.Result:
+        """Go on with the current job, which an earlier queen ran there.
+
+        Args:
+            operation: its kind, for people.
+            after_sequence: how much of the hive's story of it is known.
+
+        Raises:
+            RbeeError: why it ended, or why it cannot be gone on with.
+        """
+        ...
+
     def watch(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
         """Yield snapshots for as long as the hive can be heard.
 

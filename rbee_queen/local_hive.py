@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from rbee.v1 import hive_pb2, operation_pb2
 from rbee_hive.hive import Hive, opened_hive
 from rbee_hive.operations import execute
-from rbee_shared.errors import known
+from rbee_shared.errors import UnavailableError, known
 from rbee_shared.ids import LOCALHOST
+from rbee_shared.jobs.log import told_by
 from rbee_shared.narration.narrate import set_component
 from rbee_shared.paths import Paths
 from rbee_shared.settings import Settings
@@ -38,6 +39,7 @@ class LocalHive:
         Raises:
             RbeeError: why it cannot be done.
         """
+        told_by(self.name, 0)
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = tasks.create_task(self._execute(operation))
@@ -48,6 +50,18 @@ class LocalHive:
     async def _execute(self, operation: operation_pb2.Operation) -> operation_pb2.Result:
         set_component("hive")
         return await execute(self._hive, operation)
+
+    async def resume(self, operation: str, after_sequence: int) -> operation_pb2.Result:
+        """Refuse: what ran in an earlier queen's process ended with it.
+
+        Raises:
+            UnavailableError: always.
+        """
+        raise UnavailableError(
+            f"the queen ended in the middle of `{operation}`, and its own hive with it",
+            reason="QUEEN_RESTARTED",
+            hint="run it again; a hive with a process of its own would have gone on",
+        )
 
     async def watch(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
         """Yield snapshots for ever."""

@@ -6,7 +6,7 @@ Work is done by hives: the queen chooses one, or asks all of them and joins what
 import asyncio
 from collections.abc import Sequence
 
-from rbee.v1 import operation_pb2 as pb
+from rbee.v1 import job_pb2, operation_pb2 as pb
 from rbee_queen import wire
 from rbee_queen.fleet import HiveState
 from rbee_queen.hive_link import HiveLink
@@ -21,8 +21,18 @@ from rbee_shared.errors import (
 )
 from rbee_shared.ids import LOCALHOST
 from rbee_shared.jobs.self_check import self_check
+from rbee_shared.narration.context import current
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
+
+# operations that one hive does all of, so that its story and result are the job's
+RESUMED = {
+    "infer",
+    "model_download",
+    "model_delete",
+    "worker_spawn",
+    "worker_delete",
+}
 
 
 async def execute(queen: Queen, operation: pb.Operation) -> pb.Result:
@@ -72,6 +82,31 @@ async def execute(queen: Queen, operation: pb.Operation) -> pb.Result:
             raise UnimplementedError(f"this queen cannot do `{kind}` yet")
 
 
+async def resume(queen: Queen, job: job_pb2.Job, hive: str, sequence: int) -> pb.Result:
+    """Go on with a job that an earlier queen gave to a hive.
+
+    Args:
+        queen: this one.
+        job: what was asked for, and where it was placed.
+        hive: who does it.
+        sequence: how much of the hive's story of it is in the job's own.
+
+    Raises:
+        RbeeError: why it ended, or why it cannot be gone on with.
+    """
+    kind = job.operation.WhichOneof("kind") or ""
+    if kind not in RESUMED:
+        raise UnavailableError(
+            f"the queen ended in the middle of `{kind}`",
+            reason="QUEEN_RESTARTED",
+            hint="run it again",
+        )
+    result = await queen.link(hive).resume(kind, sequence)
+    if kind == "infer":
+        result.infer.placement.CopyFrom(job.placement)
+    return result
+
+
 async def _infer(queen: Queen, operation: pb.Operation) -> pb.Result:
     asked = operation.infer
     if not asked.model:
@@ -81,6 +116,7 @@ async def _infer(queen: Queen, operation: pb.Operation) -> pb.Result:
     candidates = place(request, queen.watch.fleet.all())
     placement = wire.placement_to_proto(candidates)
     chosen = candidates[0]
+    queen.jobs.get(current().job_id).request.placement.CopyFrom(placement)
     if asked.dry_run:
         return pb.Result(infer=pb.InferResult(hive=chosen.hive, placement=placement))
     narrate(

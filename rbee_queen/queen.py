@@ -15,6 +15,7 @@ from rbee_shared.contracts import wire
 from rbee_shared.ids import LOCALHOST
 from rbee_shared.jobs.registry import JobRegistry
 from rbee_shared.lifecycle import launch, lock
+from rbee_shared.limits import JOURNAL_KEPT_S
 from rbee_shared.narration.narrate import narrate
 from rbee_shared.paths import Paths
 from rbee_shared.settings import Settings
@@ -28,7 +29,7 @@ class Queen:
         self._start_time_s = time.time()
         self.watch = watch
         self.addresses: list[str] = []
-        self.jobs = JobRegistry()
+        self.jobs = JobRegistry(kept_s=JOURNAL_KEPT_S)
 
     def link(self, hive: str) -> HiveLink:
         """Return the way to a hive that the fleet knows."""
@@ -50,10 +51,13 @@ class Queen:
 async def opened_queen(
     paths: Paths, settings: Settings, *, separate_hive: bool
 ) -> AsyncGenerator[Queen]:
-    """Open this machine's hive, inside this process or apart, and watch it."""
+    """Open this machine's hive, inside this process or apart, and watch it.
+
+    A hive with a process of its own that an earlier queen left behind is used, not doubled.
+    """
     async with AsyncExitStack() as stack:
         link: HiveLink
-        if separate_hive:
+        if separate_hive or lock.is_held(paths.lock("hive")):
             target = await stack.enter_async_context(hive_process(paths))
             link = await stack.enter_async_context(dialled_hive(LOCALHOST, target))
         else:

@@ -23,6 +23,7 @@ from rbee.v1 import (
 )
 from rbee_shared.contracts import wire
 from rbee_shared.errors import JobNotFoundError, RbeeError, UnavailableError
+from rbee_shared.jobs.log import told_by
 from rbee_shared.jobs.merge import is_ended
 from rbee_shared.jobs.relay import relay
 from rbee_shared.limits import CANCEL_TIMEOUT_S, HIVE_LEASE_S
@@ -77,18 +78,34 @@ class RemoteHive:
             operation=operation,
             on_disconnect=job_pb2.ON_DISCONNECT_DETACH,
             lease=wire.duration(HIVE_LEASE_S),
+            private=current().private,
         )
-        heard = _Heard()
-        try:
+        heard = _Heard(self._name, 0)
+        async with self._cancelling(heard):
             try:
                 return await self._follow(self._jobs.RunJob(request), heard)
             except UnavailableError as error:
                 if heard.end:
                     raise  # the job itself ended so; the stream is whole
-                return await self._come_back(error, heard)
-        finally:
-            if not heard.end:
-                await self._cancel()
+                self._tell_broken()
+                return await self._attach(error, heard)
+
+    async def resume(self, operation: str, after_sequence: int) -> operation_pb2.Result:
+        """Go on with the current job, which an earlier queen ran there.
+
+        Raises:
+            RbeeError: why it ended.
+            HiveLostError: the hive does not come back in time, or does not know the job any more.
+        """
+        heard = _Heard(self._name, after_sequence)
+        narrate(
+            "job_resume",
+            "the queen is back; going on with {hive}",
+            target=self._name,
+            hive=self._name,
+        )
+        async with self._cancelling(heard):
+            return await self._attach(UnavailableError("the queen was away"), heard)
 
     async def watch(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
         """Yield snapshots for as long as the stream is open.
@@ -113,15 +130,8 @@ class RemoteHive:
         finally:
             call.cancel()
 
-    async def _come_back(self, error: RbeeError, heard: "_Heard") -> operation_pb2.Result:
+    async def _attach(self, why: RbeeError, heard: "_Heard") -> operation_pb2.Result:
         for _ in range(REATTACH_MAX):
-            narrate(
-                "hive_reconnect",
-                "the stream from {hive} broke; attaching again",
-                target=self._name,
-                level=Level.WARN,
-                hive=self._name,
-            )
             request = pb.WatchJobRequest(
                 job_id=current().job_id, after_sequence=heard.last_sequence
             )
@@ -132,10 +142,20 @@ class RemoteHive:
             except UnavailableError as again:
                 if heard.end:
                     raise
-                error = again
+                why = again
+                self._tell_broken()
             except JobNotFoundError as gone:
-                raise HiveLostError(self._name, gone) from error
-        raise HiveLostError(self._name, error)
+                raise HiveLostError(self._name, gone) from why
+        raise HiveLostError(self._name, why)
+
+    def _tell_broken(self) -> None:
+        narrate(
+            "hive_reconnect",
+            "the stream from {hive} broke; attaching again",
+            target=self._name,
+            level=Level.WARN,
+            hive=self._name,
+        )
 
     async def _connected(self, call: grpc.aio.UnaryStreamCall[Any, Any]) -> None:
         try:
@@ -144,6 +164,14 @@ class RemoteHive:
         except TimeoutError:
             call.cancel()
             raise UnavailableError(f"it was away for {HIVE_LEASE_S:.0f} s") from None
+
+    @asynccontextmanager
+    async def _cancelling(self, heard: "_Heard") -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            if not heard.end:
+                await self._cancel()
 
     async def _cancel(self) -> None:
         request = pb.CancelJobRequest(
@@ -159,13 +187,16 @@ class RemoteHive:
 class _Heard:
     """How far the hive's story was heard."""
 
-    def __init__(self) -> None:
-        self.last_sequence = 0
+    def __init__(self, hive: str, last_sequence: int) -> None:
+        self._hive = hive
+        self.last_sequence = last_sequence
         self.end = False
+        told_by(hive, last_sequence)
 
     def take(self, event: job_pb2.JobEvent) -> None:
         self.last_sequence = event.sequence
         self.end = is_ended(event)
+        told_by(self._hive, event.sequence)
 
 
 @asynccontextmanager

@@ -31,6 +31,15 @@ DEFAULT_JOB_TIMEOUT_S = 60.0
 HIVE_LEASE_S = 15.0  # a hive keeps a job without a watcher for so long
 CANCEL_TIMEOUT_S = 2.0  # for telling the next hop
 
+# The queen's journal
+JOURNAL_KEPT_S = 7 * 24 * 3_600.0  # a job and its story, without the text of answers
+JOURNAL_BYTES_MAX = 256 * MIB
+JOURNAL_BATCH_JOBS_MAX = 64  # of one transaction
+JOURNAL_RETRY_S = 1.0
+JOURNAL_TIDY_S = 60.0
+JOURNAL_CLOSE_S_MAX = 5.0
+TEXT_KEPT_S = 3_600.0  # of an answer, after its job has ended
+
 # One job's log
 NARRATIONS_MAX = 10_000
 MERGED_TOKENS_MAX = 256

@@ -42,6 +42,11 @@ class Paths:
         """The owner's token for loopback TCP, readable by the owner alone."""
         return self.state / "token"
 
+    @property
+    def journal_file(self) -> Path:
+        """The queen's journal."""
+        return self.state / "journal.db"
+
     def socket(self, name: str) -> Path:
         """Return the unix socket of a process."""
         return self.run / f"{name}.sock"

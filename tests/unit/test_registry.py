@@ -112,9 +112,7 @@ async def test_others_see_a_job_without_its_prompt() -> None:
     operation.infer.model = "tiny"
     operation.infer.prompt = "my secret wish"
     log = JobLog()
-    entry = JobEntry(
-        job_pb2.Job(id="j-1", operation=operation, correlation_id="c"), log, 2.5, None
-    )
+    entry = JobEntry(job_pb2.Job(id="j-1", operation=operation, correlation_id="c"), log, 2.5, None)
     registry.add(entry)
     log.state(job_pb2.JOB_STATE_QUEUED)
     shown = entry.to_proto()

@@ -23,6 +23,7 @@ from rbee_shared.contracts import wire
 from rbee_shared.errors import RbeeError
 from rbee_shared.jobs.merge import FOLDED_MIN, fold, gather, is_ended, without_texts
 from rbee_shared.limits import NARRATIONS_MAX
+from rbee_shared.narration.context import current
 from rbee_shared.narration.event import Level, Narration
 
 T = TypeVar("T")
@@ -69,47 +70,54 @@ class JobLog:
     it is there, `last_told` what people were told last.
     """
 
-    def __init__(self, *, narrations_max: int = NARRATIONS_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        narrations_max: int = NARRATIONS_MAX,
+        events: Sequence[job_pb2.JobEvent] = (),
+        hive: str = "",
+    ) -> None:
+        """Begin a log, or go on with one that another process began.
+
+        Args:
+            narrations_max: more are folded.
+            events: the story so far.
+            hive: whose story was poured into it.
+        """
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._narrations_max = narrations_max
-        self._events: list[job_pb2.JobEvent] = []
-        self._sequences: list[int] = []
+        self._events = list(events)
+        self._sequences = [event.sequence for event in events]
         self._progress: dict[ProgressKey, int] = {}
         self._narration_count = 0
         self._changed = asyncio.Event()
         self._appended: Callable[[], None] | None = None  # set: this log is recorded
-        self._recorded_sequence = self._announced_sequence = 0
         self._removed: list[int] = []
         self._refolded: job_pb2.JobEvent | None = None
-        self._origin = ("", 0)
-        self.last_sequence = 0
+        self._origin = (hive, events[-1].origin_sequence if events else 0)
+        self.last_sequence = events[-1].sequence if events else 0
         self.last_told = ""
-        self.ended = False
+        self.ended = bool(events) and is_ended(events[-1])
+        self._recorded_sequence = self._announced_sequence = self.last_sequence
+        for event in events:
+            if event.HasField("narration"):
+                self._narration_count += 1
+                told = event.narration
+                if told.HasField("progress"):
+                    self._progress[told.actor, told.action, told.target] = event.sequence
 
     @property
     def origin(self) -> tuple[str, int]:
         """The hive whose story is poured into this one, and how far."""
         return self._origin
 
-    def record(self, appended: Callable[[], None], events: Sequence[job_pb2.JobEvent] = ()) -> None:
-        """Have every event recorded before it is announced.
+    def record(self, appended: Callable[[], None]) -> None:
+        """Have every event recorded from here on before it is announced.
 
         Args:
             appended: called when there is something to record.
-            events: what was recorded before, with which this log begins.
         """
-        for event in events:
-            self._events.append(event)
-            self._sequences.append(event.sequence)
-            if event.HasField("narration"):
-                self._narration_count += 1
-                if event.narration.HasField("progress"):
-                    told = event.narration
-                    self._progress[told.actor, told.action, told.target] = event.sequence
-            self.last_sequence = event.sequence
-            self.ended = is_ended(event)
-        self._recorded_sequence = self._announced_sequence = self.last_sequence
         self._appended = appended
 
     def changes(self) -> Changes:
@@ -252,3 +260,10 @@ class JobLog:
         self._progress = {
             key: sequence for key, sequence in self._progress.items() if sequence in progressing
         }
+
+
+def told_by(hive: str, sequence: int) -> None:
+    """Note in the current job's log that what follows is told by a hive, and from where on."""
+    log = current().story
+    if isinstance(log, JobLog):
+        log.heard(hive, sequence)

@@ -127,8 +127,8 @@ class JobRegistry:
 
     def restore(self, entry: JobEntry) -> None:
         """Take in a job that was known before, ended or not. The oldest come first."""
-        self._count += 1
-        entry.number = self._count
+        entry.number = entry.number or self._count + 1
+        self._count = max(self._count, entry.number)
         self._entries[entry.id] = entry
         (self._ended if entry.ended else self._running)[entry.id] = entry
 

@@ -1,0 +1,1 @@
+"""What outlives the queen: jobs and their stories, in one SQLite file."""

@@ -1,0 +1,39 @@
+"""The story of an ended job, read from the journal page by page."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+from rbee.v1 import job_pb2
+from rbee_queen.journal.thread import JournalThread
+from rbee_shared.jobs.merge import gather, is_ended
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """An `EventLog` that costs no memory."""
+
+    thread: JournalThread
+    number: int
+    last_sequence: int
+    origin: tuple[str, int]
+
+    async def follow(
+        self, after: int, pause_s: Callable[[], float]
+    ) -> AsyncGenerator[list[job_pb2.JobEvent]]:
+        """Yield the events after that sequence.
+
+        Raises:
+            DataLossError: the journal is damaged there.
+        """
+        while after < self.last_sequence:
+            page = await self.thread.events(self.number, after)
+            if not page:
+                return
+            while batch := gather(page, 0, after):
+                after = batch[-1].sequence
+                yield batch
+                if is_ended(batch[-1]):
+                    return
+                page = [event for event in page if event.sequence > after]
+                await asyncio.sleep(pause_s())
