@@ -1,5 +1,7 @@
 """Answering with a model on this hive: have the model, have a worker, pass on what it says."""
 
+from contextlib import aclosing
+
 from rbee.v1 import inference_pb2, operation_pb2, worker_service_pb2 as pb
 from rbee_hive.hive import Hive
 from rbee_hive.workers.admission import Demand
@@ -12,7 +14,7 @@ from rbee_shared.jobs.relay import relay
 from rbee_shared.limits import MESSAGES_MAX, PROMPT_CHARS_MAX
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
-from rbee_shared.rpc.errors import rpc_errors
+from rbee_shared.rpc.stream import responses
 
 DEATH_NOTICE_S = 2.0  # a broken stream and the end of the process behind it come apart by less
 CONTEXT_LENGTH_DEFAULT_MAX = 8_192  # a longer context is granted to those who ask for it
@@ -101,12 +103,11 @@ async def _generate(worker: Worker, request: pb.GenerateRequest) -> operation_pb
     worker.begin()
     call = worker.stub().Generate(request)
     try:
-        async with rpc_errors(worker.spec.id):
-            result = await relay(call, peer=worker.spec.id)
+        async with aclosing(responses(call, worker.spec.id)) as batches:
+            result = await relay(batches, peer=worker.spec.id)
     except UnavailableError as error:
         raise await worker.death(DEATH_NOTICE_S) or error from error
     finally:
-        call.cancel()  # leaving the loop alone would let the worker go on
         worker.finish()
     return result.infer
 

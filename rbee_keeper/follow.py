@@ -2,22 +2,21 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 from rbee.v1 import job_pb2, operation_pb2
+from rbee_client import Client
+from rbee_client.client import result_of
 from rbee_keeper import output
-from rbee_keeper.client import QueenClient
 from rbee_keeper.display import Display
-from rbee_shared.contracts import wire
-from rbee_shared.errors import RbeeError, UnavailableError
+from rbee_shared.errors import RbeeError
 from rbee_shared.ids import new_job_id
-from rbee_shared.jobs.merge import is_ended
 from rbee_shared.limits import CANCEL_TIMEOUT_S
 
 
 async def run_job(
-    client: QueenClient,
+    client: Client,
     operation: operation_pb2.Operation,
     display: Display,
     *,
@@ -50,32 +49,13 @@ async def run_job(
                     tasks.create_task(_cancel(client, job_id))
 
                 with _on_interrupt(interrupt):
-                    return await draw(events, display)
+                    return await result_of(events, display.event)
         except (TimeoutError, RbeeError):
             if interrupted:
                 display.close()
                 output.say("cancelled")
                 raise KeyboardInterrupt from None
             raise
-
-
-async def draw(events: AsyncGenerator[job_pb2.JobEvent], display: Display) -> operation_pb2.Result:
-    """Draw a job's events to its end and return its result.
-
-    Raises:
-        RbeeError: why it failed or was cancelled.
-    """
-    result = operation_pb2.Result()
-    async with aclosing(events):
-        async for event in events:
-            display.event(event)
-            if event.HasField("result"):
-                result = event.result
-            if is_ended(event):
-                if event.state.HasField("error"):
-                    raise wire.error_from_proto(event.state.error)
-                return result
-    raise UnavailableError("the queen went away", hint="`rbee queen logs` has what it wrote")
 
 
 @contextmanager
@@ -93,7 +73,7 @@ def _on_interrupt(interrupt: Callable[[], None]) -> Generator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-async def _cancel(client: QueenClient, job_id: str) -> None:
+async def _cancel(client: Client, job_id: str) -> None:
     try:
         await client.cancel(job_id, "Ctrl-C")
     except RbeeError:

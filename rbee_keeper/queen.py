@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
+from rbee_client import Client
 from rbee_keeper import output
-from rbee_keeper.client import QueenClient
 from rbee_keeper.display import Display, opened_display
-from rbee_shared.errors import AlreadyExistsError, UnavailableError
+from rbee_shared.errors import AlreadyExistsError, RbeeError, UnavailableError
 from rbee_shared.lifecycle import launch, lock
 from rbee_shared.lifecycle.lock import Holder
 from rbee_shared.limits import START_TIMEOUT_S
@@ -60,24 +60,28 @@ async def ensure(display: Display, *, separate_hive: bool = False) -> tuple[Hold
 @asynccontextmanager
 async def client(
     display: Display | None = None, *, separate_hive: bool = False
-) -> AsyncGenerator[QueenClient]:
+) -> AsyncGenerator[Client]:
     """Talk to the queen for the block; it is started if none runs.
 
     Raises:
         RbeeError: why it cannot start.
     """
-    if display is None:
-        with opened_display(as_json=False, verbose=False) as quiet:
-            holder, _ = await ensure(quiet, separate_hive=separate_hive)
-    else:
+    async with AsyncExitStack() as stack:
+        if display is None:
+            display = stack.enter_context(opened_display(as_json=False, verbose=False))
         holder, _ = await ensure(display, separate_hive=separate_hive)
-    if holder.version != version("rbee"):
-        output.say(
-            f"note: the queen is version {holder.version}, this is {version('rbee')};"
-            " `rbee queen stop` lets the next command start the new one"
-        )
-    async with connected(holder.address) as channel:
-        yield QueenClient(channel)
+        if holder.version != version("rbee"):
+            output.say(
+                f"note: the queen is version {holder.version}, this is {version('rbee')};"
+                " `rbee queen stop` lets the next command start the new one"
+            )
+
+        async def come_back(_: RbeeError) -> None:
+            output.say("the connection to the queen broke; taking the story up again")
+            await ensure(display, separate_hive=separate_hive)
+
+        channel = await stack.enter_async_context(connected(holder.address))
+        yield Client(channel, lost=come_back)
 
 
 async def _published() -> Holder:

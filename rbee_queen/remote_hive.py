@@ -7,7 +7,7 @@ A job there is detached under a lease: if the stream breaks, the link comes back
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -32,6 +32,7 @@ from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_shared.rpc.channel import connected
 from rbee_shared.rpc.errors import rpc_errors
+from rbee_shared.rpc.stream import responses
 
 REATTACH_MAX = 3
 
@@ -114,21 +115,16 @@ class RemoteHive:
             UnavailableError: it cannot be opened, or it broke.
         """
         call = self._snapshots.WatchHive(hive_service_pb2.WatchHiveRequest())
-        try:
-            async with rpc_errors(f"hive `{self._name}`"):
-                async for response in call:
-                    yield response.snapshot
-        finally:
-            call.cancel()
+        async with aclosing(responses(call, f"hive `{self._name}`")) as snapshots:
+            async for response in snapshots:
+                yield response.snapshot
 
     async def _follow(
         self, call: grpc.aio.UnaryStreamCall[Any, Any], heard: "_Heard"
     ) -> operation_pb2.Result:
-        try:
-            async with rpc_errors(f"hive `{self._name}`"):
-                return await relay(call, peer=f"hive `{self._name}`", heard=heard.take)
-        finally:
-            call.cancel()
+        peer = f"hive `{self._name}`"
+        async with aclosing(responses(call, peer)) as batches:
+            return await relay(batches, peer=peer, heard=heard.take)
 
     async def _attach(self, why: RbeeError, heard: "_Heard") -> operation_pb2.Result:
         for _ in range(REATTACH_MAX):

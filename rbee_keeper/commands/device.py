@@ -35,6 +35,6 @@ async def list_devices(hive: Hive = "", as_json: Json = False) -> None:
     """
     async with queen.client() as client:
         asked = pb.Operation(device_list=pb.DeviceListOperation(hive=hive))
-        hives = (await client.result(asked)).device_list.hives
+        hives = (await client.call(asked)).device_list.hives
     rows = [device_row(each.hive, device) for each in hives for device in each.devices]
     output.show_table(COLUMNS, rows, as_json=as_json)

@@ -35,7 +35,7 @@ async def list_hives(as_json: Json = False) -> None:
     """
     async with queen.client() as client:
         asked = pb.Operation(hive_list=pb.HiveListOperation())
-        hives = (await client.result(asked)).hive_list.hives
+        hives = (await client.call(asked)).hive_list.hives
     output.show_table(COLUMNS, [hive_row(hive) for hive in hives], as_json=as_json)
 
 
@@ -51,5 +51,5 @@ async def show(
     """
     async with queen.client() as client:
         asked = pb.Operation(hive_get=pb.HiveGetOperation(name=name))
-        hive = (await client.result(asked)).hive_get.hive
+        hive = (await client.call(asked)).hive_get.hive
     output.show_facts(hive_row(hive), as_json=as_json)

@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from rbee.v1 import job_pb2
+from rbee_client.client import result_of
 from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
-from rbee_keeper.follow import draw
 from rbee_keeper.lazy import noun
 from rbee_keeper.options import INT64_MAX, Json, Verbose, number
 from rbee_keeper.output import Column
@@ -104,7 +104,7 @@ async def watch(
     async with queen.client() as client:
         with opened_display(as_json=as_json, verbose=verbose, whole=True) as display:
             try:
-                await draw(client.watch(job_id, after - 1), display)
+                await result_of(client.watch(job_id, after - 1), display.event)
             except JobCancelledError as error:
                 display.close()
                 if not as_json:

@@ -63,7 +63,7 @@ async def list_models(hive: Hive = "", as_json: Json = False) -> None:
     """
     async with queen.client() as client:
         asked = pb.Operation(model_list=pb.ModelListOperation(hive=hive))
-        result = (await client.result(asked)).model_list
+        result = (await client.call(asked)).model_list
     rows = [
         {"name": model.alias or model.reference.rpartition("/")[2], **model_row(model)}
         for model in result.models
@@ -83,7 +83,7 @@ async def show(model: Model, hive: Hive = "", as_json: Json = False) -> None:
     """
     async with queen.client() as client:
         asked = pb.Operation(model_get=pb.ModelGetOperation(model=model, hive=hive))
-        found = (await client.result(asked)).model_get.model
+        found = (await client.call(asked)).model_get.model
     files = [
         {"path": file.path, "size_bytes": file.size_bytes, "sha256": file.sha256}
         for file in found.files
@@ -112,7 +112,7 @@ async def remove(
     """
     async with queen.client() as client:
         asked = pb.ModelDeleteOperation(model=model, hive=hive, force=force)
-        result = (await client.result(pb.Operation(model_delete=asked))).model_delete
+        result = (await client.call(pb.Operation(model_delete=asked))).model_delete
     if as_json:
         output.show_json({"reference": result.reference, "freed_bytes": result.freed_bytes})
         return

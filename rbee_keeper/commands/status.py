@@ -22,7 +22,7 @@ async def status(as_json: Json = False) -> None:
     Example: rbee status --json
     """
     async with queen.client() as client:
-        found = (await client.result(pb.Operation(status=pb.StatusOperation()))).status
+        found = (await client.call(pb.Operation(status=pb.StatusOperation()))).status
     facts = {
         "version": found.version,
         "pid": found.pid,

@@ -87,7 +87,7 @@ async def list_workers(hive: Hive = "", as_json: Json = False) -> None:
     """
     async with queen.client() as client:
         asked = pb.Operation(worker_list=pb.WorkerListOperation(hive=hive))
-        workers = (await client.result(asked)).worker_list.workers
+        workers = (await client.call(asked)).worker_list.workers
     rows = [{"name": each.alias or each.model, **worker_row(each)} for each in workers]
     output.show_table(COLUMNS, rows, as_json=as_json)
 
@@ -101,7 +101,7 @@ async def show(worker_id: WorkerId, hive: Hive = "", as_json: Json = False) -> N
     """
     async with queen.client() as client:
         asked = pb.WorkerGetOperation(worker_id=worker_id, hive=hive)
-        worker = (await client.result(pb.Operation(worker_get=asked))).worker_get.worker
+        worker = (await client.call(pb.Operation(worker_get=asked))).worker_get.worker
     output.show_facts(worker_row(worker), as_json=as_json)
 
 
@@ -123,7 +123,7 @@ async def remove(
     """
     async with queen.client() as client:
         asked = pb.WorkerDeleteOperation(worker_id=worker_id, hive=hive, force=force)
-        worker = (await client.result(pb.Operation(worker_delete=asked))).worker_delete.worker
+        worker = (await client.call(pb.Operation(worker_delete=asked))).worker_delete.worker
     if as_json:
         output.show_json(worker_row(worker))
         return
@@ -149,7 +149,7 @@ async def logs(
     """
     async with queen.client() as client:
         asked = pb.WorkerLogsOperation(worker_id=worker_id, hive=hive, line_count_max=lines)
-        found = (await client.result(pb.Operation(worker_logs=asked))).worker_logs.lines
+        found = (await client.call(pb.Operation(worker_logs=asked))).worker_logs.lines
     if as_json:
         output.show_json(list(found))
         return

@@ -46,7 +46,9 @@ MERGED_TOKENS_MAX = 256
 BATCH_EVENTS_MAX = 256
 BATCH_BYTES_MAX = 256 * KIB
 
-# Pacing of streams
+# Streams
+BOOKMARK_S = 5.0  # a stream with nothing to say says so
+SILENCE_S_MAX = 20.0  # a stream that does not is broken
 PAUSE_S_MAX = 0.1
 SNAPSHOT_INTERVAL_S = 1.0
 

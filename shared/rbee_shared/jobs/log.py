@@ -22,7 +22,7 @@ from rbee.v1 import inference_pb2, job_pb2, operation_pb2
 from rbee_shared.contracts import wire
 from rbee_shared.errors import RbeeError
 from rbee_shared.jobs.merge import FOLDED_MIN, fold, gather, is_ended, without_texts
-from rbee_shared.limits import NARRATIONS_MAX
+from rbee_shared.limits import BOOKMARK_S, NARRATIONS_MAX
 from rbee_shared.narration.context import current
 from rbee_shared.narration.event import Level, Narration
 
@@ -47,6 +47,8 @@ class EventLog(Protocol):
         self, after: int, pause_s: Callable[[], float]
     ) -> AsyncGenerator[list[job_pb2.JobEvent]]:
         """Yield the events after that sequence, then those to come, until the job has ended.
+
+        While there is nothing to say, an empty list each `BOOKMARK_S` says that.
 
         Args:
             after: the last sequence that the watcher has; 0 for all.
@@ -187,7 +189,11 @@ class JobLog:
             elif self.ended and after >= self.last_sequence:
                 return
             else:
-                await self._changed.wait()
+                try:
+                    async with asyncio.timeout(BOOKMARK_S):
+                        await self._changed.wait()
+                except TimeoutError:
+                    yield []
 
     def _gather(self, after: int, upto: int) -> list[job_pb2.JobEvent]:
         start, end = bisect_right(self._sequences, after), bisect_right(self._sequences, upto)
