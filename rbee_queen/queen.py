@@ -1,5 +1,7 @@
 """The queen: the fleet and the links to hives, wired together. It knows no server."""
 
+import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -12,13 +14,17 @@ from rbee_queen.local_hive import embedded_hive
 from rbee_queen.remote_hive import dialled_hive
 from rbee_queen.watch import Watch, watching
 from rbee_shared.contracts import wire
+from rbee_shared.errors import RbeeError
 from rbee_shared.ids import LOCALHOST
 from rbee_shared.jobs.registry import JobRegistry
 from rbee_shared.lifecycle import launch, lock
 from rbee_shared.limits import JOURNAL_KEPT_S
+from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_shared.paths import Paths
 from rbee_shared.settings import Settings
+
+RESTART_S, RESTART_S_MAX = 1.0, 60.0  # between two looks at a hive that died
 
 
 class Queen:
@@ -70,18 +76,49 @@ async def opened_queen(
 async def hive_process(paths: Paths) -> AsyncGenerator[str]:
     """Have this machine's hive run as a daemon for the block; yield its target.
 
-    One that runs already, after a queen that was killed, is taken over.
+    One that runs already, after a queen that was killed, is taken over. One that dies is started
+    again.
     """
     lock_file = paths.lock("hive")
     holder = lock.holder_of(lock_file)
     if holder is None:
-        await launch.launch("rbee_hive", [], name="hive", log_file=paths.log_file("hive"))
-        holder = lock.holder_of(lock_file)
+        holder = await _launched(paths)
     else:
         narrate("hive_adopt", "taking over the hive that runs already", target=LOCALHOST)
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(_keep_up(paths), name="keep the hive up")
+        try:
+            yield holder.address
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            if (holder := lock.holder_of(lock_file)) is not None:
+                await launch.stop(holder)
+
+
+async def _keep_up(paths: Paths) -> None:
+    pause_s = RESTART_S
+    while True:
+        await asyncio.sleep(pause_s)
+        if lock.is_held(paths.lock("hive")):
+            pause_s = RESTART_S
+            continue
+        narrate(
+            "hive_restart",
+            "the hive has died; starting it again",
+            target=LOCALHOST,
+            level=Level.WARN,
+        )
+        try:
+            await _launched(paths)
+        except RbeeError as error:
+            pause_s = min(RESTART_S_MAX, 2 * pause_s)
+            logging.warning("the hive does not start again: %s", error)
+
+
+async def _launched(paths: Paths) -> lock.Holder:
+    await launch.launch("rbee_hive", [], name="hive", log_file=paths.log_file("hive"))
+    holder = lock.holder_of(paths.lock("hive"))
     if holder is None:
         raise launch.StartFailedError("the hive ended right after it was ready")
-    try:
-        yield holder.address
-    finally:
-        await launch.stop(holder)
+    return holder

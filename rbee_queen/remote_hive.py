@@ -26,8 +26,8 @@ from rbee_shared.errors import JobNotFoundError, RbeeError, UnavailableError
 from rbee_shared.jobs.log import told_by
 from rbee_shared.jobs.merge import is_ended
 from rbee_shared.jobs.relay import relay
-from rbee_shared.limits import CANCEL_TIMEOUT_S, HIVE_LEASE_S
-from rbee_shared.narration.context import current
+from rbee_shared.limits import CANCEL_WAIT_S, HIVE_LEASE_S
+from rbee_shared.narration.context import current, time_left_s
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_shared.rpc.channel import connected
@@ -50,9 +50,12 @@ class HiveLostError(UnavailableError):
 class RemoteHive:
     """One hive behind a channel. Made by `dialled_hive`."""
 
-    def __init__(self, name: str, target: str, channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self, name: str, target: str, channel: grpc.aio.Channel, tasks: asyncio.TaskGroup
+    ) -> None:
         self._name = name
         self._target = target
+        self._tasks = tasks
         self._jobs: rpc.JobServiceAsyncStub = rpc.JobServiceStub(channel)
         self._snapshots: hive_service_pb2_grpc.HiveServiceAsyncStub = (
             hive_service_pb2_grpc.HiveServiceStub(channel)
@@ -79,6 +82,7 @@ class RemoteHive:
             operation=operation,
             on_disconnect=job_pb2.ON_DISCONNECT_DETACH,
             lease=wire.duration(HIVE_LEASE_S),
+            timeout=wire.duration(time_left_s()),
             private=current().private,
         )
         heard = _Heard(self._name, 0)
@@ -167,14 +171,16 @@ class RemoteHive:
             yield
         finally:
             if not heard.end:
-                await self._cancel()
+                # not awaited for long: the job is cancelled for its user, link or no link
+                cancelling = self._tasks.create_task(self._cancel(), name="cancel on a hive")
+                await asyncio.wait([cancelling], timeout=CANCEL_WAIT_S)
 
     async def _cancel(self) -> None:
         request = pb.CancelJobRequest(
             job_id=current().job_id, reason="the queen no longer wants it"
         )
         try:
-            await self._jobs.CancelJob(request, timeout=CANCEL_TIMEOUT_S)
+            await self._jobs.CancelJob(request, timeout=HIVE_LEASE_S, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             # the hive's lease on the job ends it
             logging.warning("could not cancel on hive %s: %s", self._name, error.details())
@@ -198,5 +204,5 @@ class _Heard:
 @asynccontextmanager
 async def dialled_hive(name: str, target: str) -> AsyncGenerator[RemoteHive]:
     """Open a channel to the hive for the block."""
-    async with connected(target) as channel:
-        yield RemoteHive(name, target, channel)
+    async with connected(target) as channel, asyncio.TaskGroup() as tasks:
+        yield RemoteHive(name, target, channel, tasks)

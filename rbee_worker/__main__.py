@@ -16,6 +16,7 @@ import grpc
 from rbee.v1 import operation_pb2, worker_service_pb2, worker_service_pb2_grpc
 from rbee_shared.errors import UnimplementedError
 from rbee_shared.jobs.pacing import pacing
+from rbee_shared.jobs.registry import JobRegistry
 from rbee_shared.jobs.runner import running_jobs
 from rbee_shared.lifecycle.daemon import run_daemon
 from rbee_shared.lifecycle.parent import parent_gone
@@ -51,7 +52,9 @@ async def run(arguments: argparse.Namespace) -> None:
             )
         )
         pacer = await stack.enter_async_context(pacing())
-        runner = await stack.enter_async_context(running_jobs(_refuse, who="worker"))
+        runner = await stack.enter_async_context(
+            running_jobs(_refuse, who="worker", registry=JobRegistry(kept_s=0.0))
+        )
 
         def add_services(server: grpc.aio.Server) -> list[str]:
             service = WorkerService(folder.name, engine, runner, pacer.pause_s)

@@ -51,10 +51,11 @@ class WorkerService(rpc.WorkerServiceServicer):
         job = job_pb2.Job(
             id=f"{current().job_id or 'call'}.{next(self._numbers)}",
             correlation_id=current().correlation_id,
+            private=True,  # nobody can come back for it here
         )
         entry = self._runner.submit(
             job,
-            timeout_s=context.time_remaining() or JOB_TIMEOUT_S["infer"],
+            timeout_s=context.time_remaining() or JOB_TIMEOUT_S["infer"][0],
             lease_s=0.0,
             execute=partial(self._answer, asked),
         )

@@ -18,7 +18,7 @@ from rbee.v1 import (
     operation_pb2,
 )
 from rbee_shared.contracts import wire
-from rbee_shared.errors import JobNotFoundError, RbeeError, UnavailableError
+from rbee_shared.errors import JobNotFoundError, NotFoundError, RbeeError, UnavailableError
 from rbee_shared.ids import new_job_id
 from rbee_shared.jobs.merge import is_ended
 from rbee_shared.limits import CALL_TIMEOUT_S, CANCEL_TIMEOUT_S, HIVE_LEASE_S
@@ -184,7 +184,7 @@ class Client:
                 async with aclosing(reading.events(call)) as events:
                     async for event in events:
                         yield event
-            except (UnavailableError, JobNotFoundError) as error:
+            except (UnavailableError, NotFoundError) as error:
                 if reading.begins_anew(error):
                     call = begin()
                     continue
@@ -220,7 +220,7 @@ class _Reading:
             RbeeError: the error is an answer, and no break of the stream.
             QueenLostError: the story cannot be gone on with.
         """
-        unknown = isinstance(error, JobNotFoundError)
+        unknown = error.reason == JobNotFoundError.reason
         if (unknown and not self._breaks) or error.reason not in (
             UnavailableError.reason,
             JobNotFoundError.reason,

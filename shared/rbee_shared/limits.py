@@ -19,17 +19,19 @@ GRACE_S = 2.0  # for running calls when a server stops
 JOBS_RUNNING_MAX = 1_000
 JOBS_KEPT_MAX = 1_000  # ended ones
 JOB_KEPT_S = 3_600.0
-JOB_TIMEOUT_S_MAX = 24 * 3_600.0
-JOB_TIMEOUT_S = {  # by operation; others DEFAULT_JOB_TIMEOUT_S
-    "infer": 3_600.0,
-    "embed": 600.0,
-    "model_download": 24 * 3_600.0,
-    "model_verify": 3_600.0,
-    "worker_spawn": 24 * 3_600.0,  # may pull the model first
+HOUR_S = 3_600.0
+JOB_TIMEOUT_S = {  # by operation, if nobody says; and the most that can be asked for
+    "infer": (HOUR_S, 24 * HOUR_S),
+    "embed": (600.0, 24 * HOUR_S),
+    "model_download": (24 * HOUR_S, 7 * 24 * HOUR_S),
+    "model_verify": (HOUR_S, 24 * HOUR_S),
+    "worker_spawn": (24 * HOUR_S, 7 * 24 * HOUR_S),  # may pull the model first
 }
-DEFAULT_JOB_TIMEOUT_S = 60.0
+JOB_TIMEOUT_S_DEFAULT = (60.0, HOUR_S)
+LEASE_S_MAX = 24 * HOUR_S
 HIVE_LEASE_S = 15.0  # a hive keeps a job without a watcher for so long
-CANCEL_TIMEOUT_S = 2.0  # for telling the next hop
+CANCEL_TIMEOUT_S = 2.0  # for telling the queen
+CANCEL_WAIT_S = 0.2  # for a hive to take it; a job whose hive is away ends for its user anyway
 
 # The queen's journal
 JOURNAL_KEPT_S = 7 * 24 * 3_600.0  # a job and its story, without the text of answers

@@ -45,11 +45,13 @@ class RunJobRequest(_message.Message):
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """The job is stopped after so long; at most 24 h. Unset: by operation."""
+        """The job is stopped after so long. Positive; there is a most by operation. Unset: by operation."""
 
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:
-        """With DETACH: the job is cancelled when nobody has watched it for so long. Unset: never."""
+        """With DETACH: the job is cancelled when nobody has watched it for so long. Positive, at most
+        24 h. Unset: never.
+        """
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from rbee_shared.ids import check_job_id, new_job_id
 from rbee_shared.jobs.kinds import CANCEL_BY_DEFAULT
 from rbee_shared.jobs.registry import JobEntry
 from rbee_shared.jobs.runner import JobRunner
-from rbee_shared.limits import DEFAULT_JOB_TIMEOUT_S, JOB_TIMEOUT_S, JOB_TIMEOUT_S_MAX
+from rbee_shared.limits import JOB_TIMEOUT_S, JOB_TIMEOUT_S_DEFAULT, LEASE_S_MAX
 from rbee_shared.narration.context import current
 from rbee_shared.rpc.context import JOB_ID_KEY
 
@@ -120,14 +120,13 @@ def timeout_s(request: pb.RunJobRequest, kind: str, call_time_s: float | None) -
     Raises:
         InvalidArgumentError: the timeout is not positive.
     """
+    default_s, most_s = JOB_TIMEOUT_S.get(kind, JOB_TIMEOUT_S_DEFAULT)
     if request.HasField("timeout"):
         asked_s = wire.seconds(request.timeout)
         if asked_s <= 0:
             raise InvalidArgumentError("timeout is not positive", reason="TIMEOUT_MALFORMED")
-        return min(asked_s, JOB_TIMEOUT_S_MAX)
-    if call_time_s is not None:
-        return min(call_time_s, JOB_TIMEOUT_S_MAX)
-    return JOB_TIMEOUT_S.get(kind, DEFAULT_JOB_TIMEOUT_S)
+        return min(asked_s, most_s)
+    return default_s if call_time_s is None else min(call_time_s, most_s)
 
 
 def lease_s(request: pb.RunJobRequest) -> float | None:
@@ -141,4 +140,4 @@ def lease_s(request: pb.RunJobRequest) -> float | None:
     asked_s = wire.seconds(request.lease)
     if asked_s <= 0:
         raise InvalidArgumentError("lease is not positive", reason="LEASE_MALFORMED")
-    return min(asked_s, JOB_TIMEOUT_S_MAX)
+    return min(asked_s, LEASE_S_MAX)

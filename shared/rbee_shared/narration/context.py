@@ -5,6 +5,7 @@ runner, for the task that does the job. Tasks, TaskGroups and `asyncio.to_thread
 function ever takes a job id in order to tell something.
 """
 
+import asyncio
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,6 +40,7 @@ class JobContext:
     private: bool = False
 
 
+NO_DEADLINE_S = 24 * 3_600.0
 NO_JOB = JobContext(job_id="")
 JOB: ContextVar[JobContext] = ContextVar("rbee_job", default=NO_JOB)
 
@@ -46,3 +48,11 @@ JOB: ContextVar[JobContext] = ContextVar("rbee_job", default=NO_JOB)
 def current() -> JobContext:
     """Return the context of the job that the running code works for; `NO_JOB` if none."""
     return JOB.get()
+
+
+def time_left_s() -> float:
+    """Return how many seconds the current job has left; a day if it has no deadline."""
+    deadline_s = JOB.get().deadline_s
+    if deadline_s is None:
+        return NO_DEADLINE_S
+    return max(0.0, deadline_s - asyncio.get_running_loop().time())
