@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from rbee.v1 import inference_pb2, job_pb2, operation_pb2 as pb
+from rbee_client import Client
 from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
-from rbee_keeper.client import QueenClient
 from rbee_keeper.display import Display, opened_display
 from rbee_keeper.follow import run_job
 from rbee_keeper.lazy import verb
@@ -177,7 +177,7 @@ def _converse(asked: pb.InferOperation, system: str, text: str) -> None:
     messages.add(role=inference_pb2.ROLE_USER, content=text)
 
 
-async def _detached(client: QueenClient, operation: pb.Operation, timeout_s: float | None) -> str:
+async def _detached(client: Client, operation: pb.Operation, timeout_s: float | None) -> str:
     job_id = new_job_id()
     events = client.run(
         operation,

@@ -257,6 +257,8 @@ async def result_of(
             on_event(event)
             if event.HasField("result"):
                 result = event.result
-            elif is_ended(event) and event.state.HasField("error"):
-                raise wire.error_from_proto(event.state.error)
-    return result
+            elif is_ended(event):
+                if event.state.HasField("error"):
+                    raise wire.error_from_proto(event.state.error)
+                return result
+    raise QueenLostError(f"{PEER} went away before the job's end")

@@ -16,9 +16,9 @@ from rbee.v1 import (
     job_service_pb2_grpc as rpc,
     operation_pb2,
 )
-from rbee_keeper.client import QueenClient
+from rbee_client.client import Client, result_of
 from rbee_keeper.display import Display, opened_display
-from rbee_keeper.follow import draw, run_job
+from rbee_keeper.follow import run_job
 from rbee_shared.errors import (
     DeadlineExceededError,
     FailedPreconditionError,
@@ -58,7 +58,7 @@ class Witness:
 
 
 @asynccontextmanager
-async def queen_that(work: Work) -> AsyncGenerator[QueenClient]:
+async def queen_that(work: Work) -> AsyncGenerator[Client]:
     """Serve jobs that do this work; yield the keeper's client."""
 
     async def execute(_: operation_pb2.Operation) -> operation_pb2.Result:
@@ -75,7 +75,7 @@ async def queen_that(work: Work) -> AsyncGenerator[QueenClient]:
             serving("127.0.0.1:0", add_services, find_story=runner.story_of, grace_s=0) as target,
             connected(target) as channel,
         ):
-            yield QueenClient(channel)
+            yield Client(channel)
 
 
 async def answer() -> None:
@@ -150,7 +150,7 @@ async def test_a_story_that_breaks_off_is_the_queens_end(capsys: Captured) -> No
         opened_display(as_json=False, verbose=False) as display,
         pytest.raises(UnavailableError, match="the queen went away"),
     ):
-        await draw(half(), display)
+        await result_of(half(), display.event)
     assert capsys.readouterr().out == "Hel\n"
 
 
@@ -165,6 +165,6 @@ async def test_watching_a_cancelled_job_raises_why(capsys: Captured) -> None:
             opened_display(as_json=False, verbose=False, whole=True) as display,
             pytest.raises(JobCancelledError, match="changed my mind"),
         ):
-            await draw(client.watch("j-000000000001", 0), display)
+            await result_of(client.watch("j-000000000001", 0), display.event)
         await events.aclose()
     assert capsys.readouterr().out == "Hello\n"
