@@ -22,7 +22,7 @@ from rbee.v1 import (
     operation_pb2,
 )
 from rbee_shared.contracts import wire
-from rbee_shared.errors import JobNotFoundError, RbeeError, UnavailableError
+from rbee_shared.errors import JobNotFoundError, NotFoundError, RbeeError, UnavailableError
 from rbee_shared.jobs.log import told_by
 from rbee_shared.jobs.merge import is_ended
 from rbee_shared.jobs.relay import relay
@@ -144,7 +144,9 @@ class RemoteHive:
                     raise
                 why = again
                 self._tell_broken()
-            except JobNotFoundError as gone:
+            except NotFoundError as gone:
+                if heard.end or gone.reason != JobNotFoundError.reason:
+                    raise
                 raise HiveLostError(self._name, gone) from why
         raise HiveLostError(self._name, why)
 

@@ -19,6 +19,7 @@ from rbee_queen.journal.stored import StoredLog
 from rbee_queen.journal.thread import JournalThread, journal_thread
 from rbee_shared.errors import RbeeError, ResourceExhaustedError
 from rbee_shared.jobs.log import JobLog
+from rbee_shared.jobs.merge import is_forgotten, without_texts
 from rbee_shared.jobs.registry import JobEntry
 from rbee_shared.limits import JOURNAL_BATCH_JOBS_MAX, JOURNAL_CLOSE_S_MAX, JOURNAL_RETRY_S
 from rbee_shared.narration.event import Level
@@ -137,6 +138,7 @@ class _Tracked:
         self._facts: job_pb2.Job | None = None
         self._pending: JobWrite | None = None
         self._upto = log.last_sequence
+        self._forgotten = 0  # where a private story says that its tokens are not kept
 
     def take(self) -> JobWrite:
         """Return what to write: the same again until it is written."""
@@ -151,14 +153,16 @@ class _Tracked:
         return self._upto >= self.log.last_sequence
 
     def _next(self) -> JobWrite:
-        entry, private = self.entry, self.entry.request.private
+        entry = self.entry
         changes = self.log.changes()
-        if changes.events:
-            self._upto = max(self._upto, changes.events[-1].sequence)
+        events, removed = list(changes.events), list(changes.removed)
+        if events:
+            self._upto = max(self._upto, events[-1].sequence)
+        if entry.request.private:
+            events = self._without_texts(events, removed)
         rows = [
             (event.sequence, event.HasField("completion"), event.SerializeToString())
-            for event in changes.events
-            if not (private and event.HasField("completion"))
+            for event in events
         ]
         row: JobRow | None = None
         # a state is written with its event, never before it
@@ -170,7 +174,17 @@ class _Tracked:
             if facts != self._facts:
                 self._facts = facts
                 row = JobRow(entry.number, entry.fingerprint, entry.lease_s, facts)
-        return JobWrite(entry.number, row, rows, changes.removed)
+        return JobWrite(entry.number, row, rows, removed)
+
+    def _without_texts(
+        self, events: list[job_pb2.JobEvent], removed: list[int]
+    ) -> list[job_pb2.JobEvent]:
+        kept = without_texts(events)
+        told = next((event.sequence for event in kept if is_forgotten(event)), 0)
+        if told and self._forgotten:
+            removed.append(self._forgotten)  # one stands in the place of all tokens
+        self._forgotten = told or self._forgotten
+        return kept
 
 
 @asynccontextmanager

@@ -23,14 +23,12 @@ from rbee_shared.errors import (
     DeadlineExceededError,
     FailedPreconditionError,
     JobCancelledError,
-    UnavailableError,
 )
 from rbee_shared.jobs.job_service import JobService
 from rbee_shared.jobs.runner import running_jobs
 from rbee_shared.narration.narrate import narrate, tell_completion
 from rbee_shared.rpc.channel import connected
 from rbee_shared.rpc.server import serving
-from tests.job_events import token, told
 from tests.terminal import attach
 
 Work = Callable[[], Awaitable[None]]
@@ -139,19 +137,6 @@ async def test_ctrl_c_cancels_the_job_and_leaves_a_clean_screen(
     assert terminal.getvalue().count("cancelled") == 1
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler, "a second one ends it"
     signal.signal(signal.SIGINT, before)
-
-
-async def test_a_story_that_breaks_off_is_the_queens_end(capsys: Captured) -> None:
-    async def half() -> AsyncGenerator[job_pb2.JobEvent]:
-        yield told("loading")
-        yield token("Hel")
-
-    with (
-        opened_display(as_json=False, verbose=False) as display,
-        pytest.raises(UnavailableError, match="the queen went away"),
-    ):
-        await result_of(half(), display.event)
-    assert capsys.readouterr().out == "Hel\n"
 
 
 async def test_watching_a_cancelled_job_raises_why(capsys: Captured) -> None:

@@ -12,6 +12,7 @@ TERMINAL = {
     job_pb2.JOB_STATE_CANCELLED,
 }
 FOLDED_ACTOR, FOLDED_ACTION, FOLDED_FIELD = "rbee", "folded", "folded_count"
+FORGOTTEN_ACTION = "texts_forgotten"
 FOLDED_MIN = 2
 FOLDED_COUNT_MAX = 2**40  # of one event; the next hop may say anything
 
@@ -25,6 +26,12 @@ def is_folded(event: job_pb2.JobEvent) -> bool:
     """Whether this event stands for narrations that are left out."""
     narration = event.narration
     return (narration.actor, narration.action) == (FOLDED_ACTOR, FOLDED_ACTION)
+
+
+def is_forgotten(event: job_pb2.JobEvent) -> bool:
+    """Whether this event stands for tokens that are not kept."""
+    narration = event.narration
+    return (narration.actor, narration.action) == (FOLDED_ACTOR, FORGOTTEN_ACTION)
 
 
 def gather(
@@ -100,7 +107,7 @@ def without_texts(events: Sequence[job_pb2.JobEvent]) -> list[job_pb2.JobEvent]:
 
 def texts_forgotten(last: job_pb2.JobEvent) -> job_pb2.JobEvent:
     """Return what is told in the place of the tokens up to this event."""
-    return _told(last, "texts_forgotten", "the text of the answer is not kept any more")
+    return _told(last, FORGOTTEN_ACTION, "the text of the answer is not kept any more")
 
 
 def _is_past(event: job_pb2.JobEvent) -> bool:
