@@ -1,14 +1,16 @@
 """A hive in a process of its own, spoken to over gRPC: its jobs' stories flow into ours.
 
 A job there is detached under a lease: if the stream breaks, the link comes back for it with
-`WatchJob(after_sequence)`, and a hive whose queen stays away ends the job by itself.
+`WatchJob(after_sequence)`, and a hive whose queen stays away ends the job by itself. Where nothing
+was heard of the job, the link asks for it again instead, which starts no second one: its id and its
+operation are the same.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -22,7 +24,13 @@ from rbee.v1 import (
     operation_pb2,
 )
 from rbee_shared.contracts import wire
-from rbee_shared.errors import JobNotFoundError, RbeeError, UnavailableError
+from rbee_shared.errors import (
+    AlreadyExistsError,
+    DeadlineExceededError,
+    NotFoundError,
+    RbeeError,
+    UnavailableError,
+)
 from rbee_shared.jobs.merge import is_ended
 from rbee_shared.jobs.relay import relay
 from rbee_shared.limits import CANCEL_TIMEOUT_S, HIVE_LEASE_S
@@ -32,7 +40,10 @@ from rbee_shared.narration.narrate import narrate
 from rbee_shared.rpc.channel import connected
 from rbee_shared.rpc.errors import rpc_errors
 
-REATTACH_MAX = 3
+REATTACH_MAX = 3  # in a row without any news
+TIME_LEFT_S_MIN = 0.001  # of a job whose time is over: zero would be refused
+
+Call: TypeAlias = "grpc.aio.UnaryStreamCall[Any, Any]"  # generic in stubs only
 
 
 class HiveLostError(UnavailableError):
@@ -41,7 +52,7 @@ class HiveLostError(UnavailableError):
     reason = "HIVE_LOST"
     hint = "`rbee status` shows the hives; run it again when the hive is back"
 
-    def __init__(self, name: str, why: RbeeError) -> None:
+    def __init__(self, name: str, why: str) -> None:
         super().__init__(f"hive `{name}` is lost: {why}")
 
 
@@ -73,21 +84,19 @@ class RemoteHive:
             RbeeError: why it cannot be done.
             HiveLostError: the hive went away and did not come back in time.
         """
-        request = pb.RunJobRequest(
-            operation=operation,
-            on_disconnect=job_pb2.ON_DISCONNECT_DETACH,
-            lease=wire.duration(HIVE_LEASE_S),
-        )
         heard = _Heard()
         try:
             try:
-                return await self._follow(self._jobs.RunJob(request), heard)
+                return await self._follow(self._run_job(operation), heard)
             except UnavailableError as error:
-                if heard.end:
+                if heard.over:
                     raise  # the job itself ended so; the stream is whole
-                return await self._come_back(error, heard)
+                return await self._come_back(operation, error, heard)
+        except AlreadyExistsError:
+            heard.over = True  # the job of this id is not ours, and not ours to cancel
+            raise
         finally:
-            if not heard.end:
+            if not heard.over:
                 await self._cancel()
 
     async def watch(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
@@ -98,23 +107,36 @@ class RemoteHive:
         """
         call = self._snapshots.WatchHive(hive_service_pb2.WatchHiveRequest())
         try:
-            async with rpc_errors(f"hive `{self._name}`"):
+            async with self._errors():
                 async for response in call:
                     yield response.snapshot
         finally:
             call.cancel()
 
-    async def _follow(
-        self, call: grpc.aio.UnaryStreamCall[Any, Any], heard: "_Heard"
-    ) -> operation_pb2.Result:
+    def _run_job(self, operation: operation_pb2.Operation) -> Call:
+        request = pb.RunJobRequest(
+            operation=operation,
+            on_disconnect=job_pb2.ON_DISCONNECT_DETACH,
+            lease=wire.duration(HIVE_LEASE_S),
+        )
+        left_s = _time_left_s()
+        if left_s is not None:  # else the hive would go by the operation alone
+            request.timeout.CopyFrom(wire.duration(left_s))
+        return self._jobs.RunJob(request, timeout=_call_timeout_s())
+
+    async def _follow(self, call: Call, heard: "_Heard") -> operation_pb2.Result:
         try:
-            async with rpc_errors(f"hive `{self._name}`"):
-                return await relay(call, peer=f"hive `{self._name}`", heard=heard.take)
+            async with self._errors():
+                await relay(call, peer=f"hive `{self._name}`", heard=heard.take)
         finally:
             call.cancel()
+        return heard.result
 
-    async def _come_back(self, error: RbeeError, heard: "_Heard") -> operation_pb2.Result:
-        for _ in range(REATTACH_MAX):
+    async def _come_back(
+        self, operation: operation_pb2.Operation, error: RbeeError, heard: "_Heard"
+    ) -> operation_pb2.Result:
+        tries_left = REATTACH_MAX
+        while tries_left:
             narrate(
                 "hive_reconnect",
                 "the stream from {hive} broke; attaching again",
@@ -122,50 +144,91 @@ class RemoteHive:
                 level=Level.WARN,
                 hive=self._name,
             )
-            request = pb.WatchJobRequest(
-                job_id=current().job_id, after_sequence=heard.last_sequence
-            )
-            call = self._jobs.WatchJob(request, wait_for_ready=True)
+            seen = heard.last_sequence
             try:
-                await self._connected(call)
-                return await self._follow(call, heard)
+                return await self._follow(await self._attach(operation, seen), heard)
+            except HiveLostError:
+                raise
             except UnavailableError as again:
-                if heard.end:
+                if heard.over:
                     raise
                 error = again
-            except JobNotFoundError as gone:
-                raise HiveLostError(self._name, gone) from error
-        raise HiveLostError(self._name, error)
+            tries_left = REATTACH_MAX if heard.last_sequence > seen else tries_left - 1
+        raise HiveLostError(self._name, str(error))
 
-    async def _connected(self, call: grpc.aio.UnaryStreamCall[Any, Any]) -> None:
+    async def _attach(self, operation: operation_pb2.Operation, seen: int) -> Call:
+        """Return a stream of what comes after `seen`.
+
+        GetJob is asked first: it waits for a hive that is away, and is answered even where the job
+        has nothing new to tell, which is when WatchJob stays silent.
+        """
+        if not seen:
+            await self._job_is_known()
+            return self._run_job(operation)
+        if not await self._job_is_known():
+            raise HiveLostError(self._name, "it came back without the job")
+        request = pb.WatchJobRequest(job_id=current().job_id, after_sequence=seen)
+        return self._jobs.WatchJob(request, timeout=_call_timeout_s())
+
+    async def _job_is_known(self) -> bool:
+        request = pb.GetJobRequest(job_id=current().job_id)
         try:
-            async with asyncio.timeout(HIVE_LEASE_S), rpc_errors(f"hive `{self._name}`"):
-                await call.wait_for_connection()
-        except TimeoutError:
-            call.cancel()
-            raise UnavailableError(f"it was away for {HIVE_LEASE_S:.0f} s") from None
+            async with self._errors():
+                await self._jobs.GetJob(request, timeout=HIVE_LEASE_S, wait_for_ready=True)
+        except NotFoundError:
+            return False
+        except DeadlineExceededError:
+            raise HiveLostError(self._name, f"it was away for {HIVE_LEASE_S:g} s") from None
+        return True
 
     async def _cancel(self) -> None:
         request = pb.CancelJobRequest(
             job_id=current().job_id, reason="the queen no longer wants it"
         )
         try:
-            await self._jobs.CancelJob(request, timeout=CANCEL_TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
+            async with self._errors():
+                await self._jobs.CancelJob(request, timeout=CANCEL_TIMEOUT_S)
+        except NotFoundError:
+            return  # it is gone, which is what was wanted
+        except RbeeError as error:
             # the hive's lease on the job ends it
-            logging.warning("could not cancel on hive %s: %s", self._name, error.details())
+            logging.warning("could not cancel on hive %s: %s", self._name, error)
+
+    @asynccontextmanager
+    async def _errors(self) -> AsyncGenerator[None]:
+        try:
+            async with rpc_errors(f"hive `{self._name}`"):
+                yield
+        except grpc.aio.UsageError as error:  # a call on a channel that is closed
+            raise UnavailableError(f"hive `{self._name}`: {error}") from error
 
 
 class _Heard:
-    """How far the hive's story was heard."""
+    """How far the hive's story was heard. `over`: nothing of ours is left there to be cancelled."""
 
     def __init__(self) -> None:
         self.last_sequence = 0
-        self.end = False
+        self.result = operation_pb2.Result()  # a stream may break between it and the end
+        self.over = False
 
     def take(self, event: job_pb2.JobEvent) -> None:
         self.last_sequence = event.sequence
-        self.end = is_ended(event)
+        if event.HasField("result"):
+            self.result = event.result
+        self.over = is_ended(event)
+
+
+def _time_left_s() -> float | None:
+    deadline_s = current().deadline_s
+    if deadline_s is None:
+        return None
+    return max(TIME_LEFT_S_MIN, deadline_s - asyncio.get_running_loop().time())
+
+
+def _call_timeout_s() -> float | None:
+    """Return a little more than the job has: its own end comes first, and cancels the work."""
+    left_s = _time_left_s()
+    return None if left_s is None else left_s + CANCEL_TIMEOUT_S
 
 
 @asynccontextmanager
