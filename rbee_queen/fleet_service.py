@@ -27,10 +27,11 @@ class FleetService(rpc.FleetServiceServicer):
         self, request: pb.WatchFleetRequest, context: Context
     ) -> AsyncGenerator[pb.WatchFleetResponse]:
         while True:
+            seen = self._queen.watch.change_count
             yield pb.WatchFleetResponse(
                 hives=self._queen.watch.hives(),
                 running_job_count=len(self._queen.jobs.running()),
                 create_time=wire.timestamp(time.time()),
             )
             await asyncio.sleep(SPACING_S)
-            await self._queen.watch.change(SNAPSHOT_INTERVAL_S)
+            await self._queen.watch.change(seen, SNAPSHOT_INTERVAL_S)

@@ -1,32 +1,38 @@
 """The hive that lives in the queen's own process. The one file here that may import rbee_hive."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
 from rbee.v1 import hive_pb2, operation_pb2
-from rbee_hive.hive import Hive, opened_hive
+from rbee_hive.hive import opened_hive
 from rbee_hive.operations import execute
 from rbee_shared.errors import UnavailableError, known
 from rbee_shared.ids import LOCALHOST
 from rbee_shared.jobs.log import told_by
+from rbee_shared.jobs.runner import Execute
 from rbee_shared.narration.narrate import set_component
 from rbee_shared.paths import Paths
 from rbee_shared.settings import Settings
 
 EMBEDDED = "embedded"
 
+Snapshots = Callable[[], AsyncGenerator[hive_pb2.HiveSnapshot]]
+
 
 class LocalHive:
     """A hive that is called, not dialled. Made by `embedded_hive`."""
 
-    def __init__(self, hive: Hive) -> None:
-        self._hive = hive
+    def __init__(self, name: str, execute: Execute, snapshots: Snapshots) -> None:
+        self._name = name
+        self._do = execute
+        self._snapshots = snapshots
 
     @property
     def name(self) -> str:
         """The hive's name."""
-        return self._hive.name
+        return self._name
 
     @property
     def address(self) -> str:
@@ -44,12 +50,12 @@ class LocalHive:
             async with asyncio.TaskGroup() as tasks:
                 work = tasks.create_task(self._execute(operation))
         except ExceptionGroup as group:
-            raise known(group) or group from None
+            raise known(group) or group.exceptions[0] from None  # there is one task
         return work.result()
 
     async def _execute(self, operation: operation_pb2.Operation) -> operation_pb2.Result:
         set_component("hive")
-        return await execute(self._hive, operation)
+        return await self._do(operation)
 
     async def resume(self, operation: str, after_sequence: int) -> operation_pb2.Result:
         """Refuse: what ran in an earlier queen's process ended with it.
@@ -64,13 +70,21 @@ class LocalHive:
         )
 
     async def watch(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
-        """Yield snapshots for ever."""
-        async for snapshot in self._hive.snapshots():
-            yield snapshot
+        """Yield snapshots for ever.
+
+        Raises:
+            UnavailableError: the hive cannot look at its own files.
+        """
+        try:
+            async with aclosing(self._snapshots()) as snapshots:
+                async for snapshot in snapshots:
+                    yield snapshot
+        except OSError as error:
+            raise UnavailableError(f"it cannot see its files: {error}") from error
 
 
 @asynccontextmanager
 async def embedded_hive(paths: Paths, settings: Settings) -> AsyncGenerator[LocalHive]:
     """Open this machine's hive inside this process for the block."""
     async with opened_hive(LOCALHOST, paths, settings) as hive:
-        yield LocalHive(hive)
+        yield LocalHive(hive.name, partial(execute, hive), hive.snapshots)

@@ -5,6 +5,7 @@ Work is done by hives: the queen chooses one, or asks all of them and joins what
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rbee.v1 import job_pb2, operation_pb2 as pb
 from rbee_queen import wire
@@ -18,6 +19,7 @@ from rbee_shared.errors import (
     UnavailableError,
     UnimplementedError,
     WorkerNotFoundError,
+    known,
 )
 from rbee_shared.ids import LOCALHOST
 from rbee_shared.jobs.self_check import self_check
@@ -33,6 +35,8 @@ RESUMED = {
     "worker_spawn",
     "worker_delete",
 }
+HEARD = (HiveState.ACTIVE, HiveState.DRAINING)
+HIVES_HINT = "`rbee hive list` shows the hives and their state"
 
 
 async def execute(queen: Queen, operation: pb.Operation) -> pb.Result:
@@ -152,20 +156,16 @@ async def _self_check(queen: Queen, operation: pb.Operation) -> pb.Result:
 
 async def _on(queen: Queen, hive: str, operation: pb.Operation) -> pb.Result:
     await queen.watch.settled()
-    view = queen.watch.fleet.get(hive)
-    if view.state == HiveState.LOST:
-        raise UnavailableError(
-            f"hive `{hive}` cannot be heard",
-            reason="HIVE_LOST",
-            hint="`rbee hive list` shows the hives and their state",
-        )
-    return await queen.link(hive).run(operation)
+    return await _link(queen, hive).run(operation)
 
 
 async def _on_all(queen: Queen, hive: str, operation: pb.Operation) -> pb.Result:
     links = await _links(queen, hive)
-    async with asyncio.TaskGroup() as tasks:
-        works = [tasks.create_task(link.run(operation)) for link in links]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            works = [tasks.create_task(link.run(operation)) for link in links]
+    except ExceptionGroup as group:
+        raise known(group) or group from None
     joined = pb.Result()
     for work in works:
         joined.MergeFrom(work.result())  # repeated fields of the same result are appended
@@ -173,13 +173,15 @@ async def _on_all(queen: Queen, hive: str, operation: pb.Operation) -> pb.Result
 
 
 async def _on_first(queen: Queen, hive: str, operation: pb.Operation) -> pb.Result:
-    missing: NotFoundError | None = None
-    for link in await _links(queen, hive):
-        try:
+    first, *others = await _links(queen, hive)
+    try:
+        return await first.run(operation)
+    except NotFoundError as error:
+        missing = error
+    for link in others:
+        with suppress(NotFoundError):
             return await link.run(operation)
-        except NotFoundError as error:
-            missing = missing or error
-    raise missing or UnavailableError("no hive can be heard", reason="NO_HIVE")
+    raise missing
 
 
 async def _at_worker(
@@ -197,12 +199,31 @@ async def _at_worker(
 
 
 async def _links(queen: Queen, hive: str) -> Sequence[HiveLink]:
+    """Return the way to the hive asked for, or to all that can be heard: at least one."""
     await queen.watch.settled()
     if hive:
-        queen.watch.fleet.get(hive)
-        return [queen.link(hive)]
-    return [
-        queen.link(view.name)
-        for view in queen.watch.fleet.all()
-        if view.state in (HiveState.ACTIVE, HiveState.DRAINING)
-    ]
+        return [_link(queen, hive)]
+    links: list[HiveLink] = []
+    for view in queen.watch.fleet.all():
+        if view.state in HEARD:
+            links.append(queen.link(view.name))
+        else:
+            narrate(
+                "hive_leave_out",
+                "hive {hive} is {state}: it is left out",
+                target=view.name,
+                level=Level.WARN,
+                hive=view.name,
+                state=view.state.name.lower(),
+            )
+    if not links:
+        raise UnavailableError("no hive can be heard", reason="NO_HIVE", hint=HIVES_HINT)
+    return links
+
+
+def _link(queen: Queen, hive: str) -> HiveLink:
+    if queen.watch.fleet.get(hive).state == HiveState.LOST:
+        raise UnavailableError(
+            f"hive `{hive}` cannot be heard", reason="HIVE_LOST", hint=HIVES_HINT
+        )
+    return queen.link(hive)

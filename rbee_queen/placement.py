@@ -1,7 +1,8 @@
 """Which hive does a request: a pure function of the fleet and the request, with its reasons.
 
-Filters first (the hive asked for, its state, the device), then a score: a worker that serves the
-model, the model on disk, a short queue. The choice comes with every candidate and why.
+Filters first (the hive asked for, its state, the device, the worker asked for), then a score: a
+worker that serves the model, the model on disk, a short queue. The choice comes with every
+candidate and why.
 """
 
 from collections.abc import Sequence
@@ -68,12 +69,16 @@ def place(request: Request, hives: Sequence[HiveView]) -> list[Candidate]:
 def _look(request: Request, hive: HiveView) -> Candidate:
     if refusal := _refusal(request, hive):
         return Candidate(hive.name, "", "", refusal, refused=True)
+    asked = _worker_asked_for(request, hive)
+    if asked is not None:  # whether it is ready, and for this model, its hive knows best
+        return Candidate(hive.name, asked.id, asked.device, f"`{asked.id}` was asked for")
     worker = _best_worker(request, hive)
     if worker is not None:
-        scores = (("warm", WARM), ("queue", QUEUED * worker.queue_length))
-        return Candidate(
-            hive.name, worker.id, worker.device, f"`{worker.id}` serves the model", scores
-        )
+        scores = [("warm", WARM)]
+        if worker.queue_length:
+            scores.append(("queue", QUEUED * worker.queue_length))
+        reason = f"`{worker.id}` serves the model"
+        return Candidate(hive.name, worker.id, worker.device, reason, tuple(scores))
     if request.model in hive.models:
         scores = (("model_present", MODEL_PRESENT),)
         return Candidate(hive.name, "", request.device, "has the model; spawns a worker", scores)
@@ -87,9 +92,17 @@ def _refusal(request: Request, hive: HiveView) -> str:
         return f"it is {hive.state.name.lower()}"
     if request.device and _full(request.device) not in hive.devices:
         return f"it has no device `{request.device}`"
-    if request.worker_id and request.worker_id not in {worker.id for worker in hive.workers}:
-        return f"it has no worker `{request.worker_id}`"
+    if request.worker_id:
+        worker = _worker_asked_for(request, hive)
+        if worker is None:
+            return f"it has no worker `{request.worker_id}`"
+        if request.device and worker.device != _full(request.device):
+            return f"its worker `{worker.id}` runs on `{worker.device}`"
     return ""
+
+
+def _worker_asked_for(request: Request, hive: HiveView) -> WorkerView | None:
+    return next((worker for worker in hive.workers if worker.id == request.worker_id), None)
 
 
 def _best_worker(request: Request, hive: HiveView) -> WorkerView | None:
@@ -98,10 +111,9 @@ def _best_worker(request: Request, hive: HiveView) -> WorkerView | None:
         for worker in hive.workers
         if worker.serving
         and request.model in (worker.model, worker.alias)
-        and request.worker_id in ("", worker.id)
         and (not request.device or worker.device == _full(request.device))
     ]
-    return min(able, key=lambda worker: worker.queue_length, default=None)
+    return min(able, key=lambda worker: (worker.queue_length, worker.id), default=None)
 
 
 def _full(device: str) -> str:
@@ -111,12 +123,12 @@ def _full(device: str) -> str:
 def _why_none(
     request: Request, hives: Sequence[HiveView], candidates: Sequence[Candidate]
 ) -> Exception:
-    alive = [hive for hive in hives if hive.state == HiveState.ACTIVE]
-    asked = [hive for hive in alive if request.hive in ("", hive.name)]
-    if asked and request.device and not any(_full(request.device) in h.devices for h in asked):
-        return DeviceNotFoundError(request.device, request.hive or asked[0].name)
-    if asked and request.worker_id:
-        return WorkerNotFoundError(request.worker_id)
+    asked = [hive for hive in hives if request.hive in ("", hive.name)]
+    alive = [hive for hive in asked if hive.state == HiveState.ACTIVE]
+    if alive and request.device and not any(_full(request.device) in h.devices for h in alive):
+        return DeviceNotFoundError(request.device, request.hive or alive[0].name)
+    if alive and request.worker_id and not any(_worker_asked_for(request, h) for h in asked):
+        return WorkerNotFoundError(request.worker_id)  # not on a hive that cannot be heard either
     reasons = "; ".join(f"`{each.hive}`: {each.reason}" for each in candidates)
     return UnavailableError(
         f"no hive can do it now ({reasons or 'there is none'})",

@@ -1,14 +1,16 @@
 """A hive in a process of its own, spoken to over gRPC: its jobs' stories flow into ours.
 
 A job there is detached under a lease: if the stream breaks, the link comes back for it with
-`WatchJob(after_sequence)`, and a hive whose queen stays away ends the job by itself.
+`WatchJob(after_sequence)`, and a hive whose queen stays away ends the job by itself. Where nothing
+was heard of the job, the link asks for it again instead, which starts no second one: its id and its
+operation are the same.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -22,19 +24,28 @@ from rbee.v1 import (
     operation_pb2,
 )
 from rbee_shared.contracts import wire
-from rbee_shared.errors import JobNotFoundError, NotFoundError, RbeeError, UnavailableError
+from rbee_shared.errors import (
+    AlreadyExistsError,
+    DeadlineExceededError,
+    NotFoundError,
+    RbeeError,
+    UnavailableError,
+)
 from rbee_shared.jobs.log import told_by
 from rbee_shared.jobs.merge import is_ended
 from rbee_shared.jobs.relay import relay
-from rbee_shared.limits import CANCEL_WAIT_S, HIVE_LEASE_S
-from rbee_shared.narration.context import current, time_left_s
+from rbee_shared.limits import CANCEL_TIMEOUT_S, CANCEL_WAIT_S, HIVE_LEASE_S
+from rbee_shared.narration.context import current
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_shared.rpc.channel import connected
 from rbee_shared.rpc.errors import rpc_errors
 from rbee_shared.rpc.stream import responses
 
-REATTACH_MAX = 3
+REATTACH_MAX = 3  # in a row without any news
+TIME_LEFT_S_MIN = 0.001  # of a job whose time is over: zero would be refused
+
+Call: TypeAlias = "grpc.aio.UnaryStreamCall[Any, Any]"  # generic in stubs only
 
 
 class HiveLostError(UnavailableError):
@@ -43,7 +54,7 @@ class HiveLostError(UnavailableError):
     reason = "HIVE_LOST"
     hint = "`rbee status` shows the hives; run it again when the hive is back"
 
-    def __init__(self, name: str, why: RbeeError) -> None:
+    def __init__(self, name: str, why: str) -> None:
         super().__init__(f"hive `{name}` is lost: {why}")
 
 
@@ -78,22 +89,15 @@ class RemoteHive:
             RbeeError: why it cannot be done.
             HiveLostError: the hive went away and did not come back in time.
         """
-        request = pb.RunJobRequest(
-            operation=operation,
-            on_disconnect=job_pb2.ON_DISCONNECT_DETACH,
-            lease=wire.duration(HIVE_LEASE_S),
-            timeout=wire.duration(time_left_s()),
-            private=current().private,
-        )
         heard = _Heard(self._name, 0)
         async with self._cancelling(heard):
             try:
-                return await self._follow(self._jobs.RunJob(request), heard)
+                return await self._follow(self._run_job(operation), heard)
             except UnavailableError as error:
-                if heard.end:
+                if heard.over:
                     raise  # the job itself ended so; the stream is whole
                 self._tell_broken()
-                return await self._attach(error, heard)
+                return await self._come_back(operation, error, heard)
 
     async def resume(self, operation: str, after_sequence: int) -> operation_pb2.Result:
         """Go on with the current job, which an earlier queen ran there.
@@ -102,15 +106,15 @@ class RemoteHive:
             RbeeError: why it ended.
             HiveLostError: the hive does not come back in time, or does not know the job any more.
         """
-        heard = _Heard(self._name, after_sequence)
         narrate(
             "job_resume",
             "the queen is back; going on with {hive}",
             target=self._name,
             hive=self._name,
         )
+        heard = _Heard(self._name, after_sequence)
         async with self._cancelling(heard):
-            return await self._attach(UnavailableError("the queen was away"), heard)
+            return await self._come_back(None, UnavailableError("the queen was away"), heard)
 
     async def watch(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
         """Yield snapshots for as long as the stream is open.
@@ -123,32 +127,41 @@ class RemoteHive:
             async for response in snapshots:
                 yield response.snapshot
 
-    async def _follow(
-        self, call: grpc.aio.UnaryStreamCall[Any, Any], heard: "_Heard"
-    ) -> operation_pb2.Result:
+    def _run_job(self, operation: operation_pb2.Operation) -> Call:
+        request = pb.RunJobRequest(
+            operation=operation,
+            on_disconnect=job_pb2.ON_DISCONNECT_DETACH,
+            lease=wire.duration(HIVE_LEASE_S),
+            private=current().private,
+        )
+        left_s = _time_left_s()
+        if left_s is not None:  # else the hive would go by the operation alone
+            request.timeout.CopyFrom(wire.duration(left_s))
+        return self._jobs.RunJob(request, timeout=_call_timeout_s())
+
+    async def _follow(self, call: Call, heard: "_Heard") -> operation_pb2.Result:
         peer = f"hive `{self._name}`"
         async with aclosing(responses(call, peer)) as batches:
-            return await relay(batches, peer=peer, heard=heard.take)
+            await relay(batches, peer=peer, heard=heard.take)
+        return heard.result
 
-    async def _attach(self, why: RbeeError, heard: "_Heard") -> operation_pb2.Result:
-        for _ in range(REATTACH_MAX):
-            request = pb.WatchJobRequest(
-                job_id=current().job_id, after_sequence=heard.last_sequence
-            )
-            call = self._jobs.WatchJob(request, wait_for_ready=True)
+    async def _come_back(
+        self, operation: operation_pb2.Operation | None, error: RbeeError, heard: "_Heard"
+    ) -> operation_pb2.Result:
+        tries_left = REATTACH_MAX
+        while tries_left:
+            seen = heard.last_sequence
             try:
-                await self._connected(call)
-                return await self._follow(call, heard)
+                return await self._follow(await self._attach(operation, seen), heard)
+            except HiveLostError:
+                raise
             except UnavailableError as again:
-                if heard.end:
+                if heard.over:
                     raise
-                why = again
+                error = again
                 self._tell_broken()
-            except NotFoundError as gone:
-                if heard.end or gone.reason != JobNotFoundError.reason:
-                    raise
-                raise HiveLostError(self._name, gone) from why
-        raise HiveLostError(self._name, why)
+            tries_left = REATTACH_MAX if heard.last_sequence > seen else tries_left - 1
+        raise HiveLostError(self._name, str(error))
 
     def _tell_broken(self) -> None:
         narrate(
@@ -159,20 +172,39 @@ class RemoteHive:
             hive=self._name,
         )
 
-    async def _connected(self, call: grpc.aio.UnaryStreamCall[Any, Any]) -> None:
+    async def _attach(self, operation: operation_pb2.Operation | None, seen: int) -> Call:
+        """Return a stream of what comes after `seen`; the operation is asked for anew if need be.
+
+        GetJob is asked first: it waits for a hive that is away.
+        """
+        if not seen and operation is not None:
+            await self._job_is_known()
+            return self._run_job(operation)
+        if not await self._job_is_known():
+            raise HiveLostError(self._name, "it came back without the job")
+        request = pb.WatchJobRequest(job_id=current().job_id, after_sequence=seen)
+        return self._jobs.WatchJob(request, timeout=_call_timeout_s())
+
+    async def _job_is_known(self) -> bool:
+        request = pb.GetJobRequest(job_id=current().job_id)
         try:
-            async with asyncio.timeout(HIVE_LEASE_S), rpc_errors(f"hive `{self._name}`"):
-                await call.wait_for_connection()
-        except TimeoutError:
-            call.cancel()
-            raise UnavailableError(f"it was away for {HIVE_LEASE_S:.0f} s") from None
+            async with rpc_errors(f"hive `{self._name}`"):
+                await self._jobs.GetJob(request, timeout=HIVE_LEASE_S, wait_for_ready=True)
+        except NotFoundError:
+            return False
+        except DeadlineExceededError:
+            raise HiveLostError(self._name, f"it was away for {HIVE_LEASE_S:g} s") from None
+        return True
 
     @asynccontextmanager
     async def _cancelling(self, heard: "_Heard") -> AsyncGenerator[None]:
         try:
             yield
+        except AlreadyExistsError:
+            heard.over = True  # the job of this id is not ours, and not ours to cancel
+            raise
         finally:
-            if not heard.end:
+            if not heard.over:
                 # not awaited for long: the job is cancelled for its user, link or no link
                 cancelling = self._tasks.create_task(self._cancel(), name="cancel on a hive")
                 await asyncio.wait([cancelling], timeout=CANCEL_WAIT_S)
@@ -182,25 +214,44 @@ class RemoteHive:
             job_id=current().job_id, reason="the queen no longer wants it"
         )
         try:
-            await self._jobs.CancelJob(request, timeout=HIVE_LEASE_S, wait_for_ready=True)
-        except grpc.aio.AioRpcError as error:
+            async with rpc_errors(f"hive `{self._name}`"):
+                await self._jobs.CancelJob(request, timeout=HIVE_LEASE_S, wait_for_ready=True)
+        except NotFoundError:
+            return  # it is gone, which is what was wanted
+        except RbeeError as error:
             # the hive's lease on the job ends it
-            logging.warning("could not cancel on hive %s: %s", self._name, error.details())
+            logging.warning("could not cancel on hive %s: %s", self._name, error)
 
 
 class _Heard:
-    """How far the hive's story was heard."""
+    """How far the hive's story was heard. `over`: nothing of ours is left there to be cancelled."""
 
     def __init__(self, hive: str, last_sequence: int) -> None:
         self._hive = hive
         self.last_sequence = last_sequence
-        self.end = False
         told_by(hive, last_sequence)
+        self.result = operation_pb2.Result()  # a stream may break between it and the end
+        self.over = False
 
     def take(self, event: job_pb2.JobEvent) -> None:
         self.last_sequence = event.sequence
-        self.end = is_ended(event)
+        if event.HasField("result"):
+            self.result = event.result
+        self.over = is_ended(event)
         told_by(self._hive, event.sequence)
+
+
+def _time_left_s() -> float | None:
+    deadline_s = current().deadline_s
+    if deadline_s is None:
+        return None
+    return max(TIME_LEFT_S_MIN, deadline_s - asyncio.get_running_loop().time())
+
+
+def _call_timeout_s() -> float | None:
+    """Return a little more than the job has: its own end comes first, and cancels the work."""
+    left_s = _time_left_s()
+    return None if left_s is None else left_s + CANCEL_TIMEOUT_S
 
 
 @asynccontextmanager

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 
 from rbee.v1 import hive_pb2
 from rbee_queen import wire
@@ -16,10 +16,14 @@ from rbee_shared.narration.narrate import narrate
 
 
 class Watch:
-    """The fleet, kept true by the hives' own word. Made by `watching`."""
+    """The fleet, kept true by the hives' own word. Made by `watching`.
+
+    `change_count` grows with everything that is heard, and with every hive that falls silent.
+    """
 
     def __init__(self, links: Sequence[HiveLink]) -> None:
         self.fleet = Fleet()
+        self.change_count = 0
         self._snapshots: dict[str, hive_pb2.HiveSnapshot] = {}
         self._changed = asyncio.Event()
         for link in links:
@@ -37,31 +41,26 @@ class Watch:
         """Return every hive for the wire, in name order."""
         return [self.hive(view.name) for view in self.fleet.all()]
 
-    async def change(self, timeout_s: float) -> None:
-        """Return when something is heard, or after `timeout_s`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+    async def change(self, seen: int, timeout_s: float) -> None:
+        """Return once `change_count` is no longer `seen`, or after `timeout_s`."""
+        await self._until(lambda: self.change_count != seen, timeout_s)
 
     async def settled(self) -> None:
         """Wait until no hive is CONNECTING any more, but not for long."""
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                while any(hive.state == HiveState.CONNECTING for hive in self.fleet.all()):
-                    await self._changed.wait()
-        except TimeoutError:
-            return
+        await self._until(
+            lambda: all(hive.state != HiveState.CONNECTING for hive in self.fleet.all()),
+            CONNECT_TIMEOUT_S,
+        )
 
     async def follow(self, link: HiveLink) -> None:
         """Follow one hive for ever, again and again."""
         pause_s = RECONNECT_S
         while True:
             try:
-                async for snapshot in link.watch():
-                    pause_s = RECONNECT_S
-                    self._hear(link.name, snapshot)
+                async with aclosing(link.watch()) as snapshots:
+                    async for snapshot in snapshots:
+                        pause_s = RECONNECT_S
+                        self._hear(link.name, snapshot)
                 raise UnavailableError("it ended the stream")
             except RbeeError as error:
                 self._lose(link.name, error)
@@ -95,7 +94,16 @@ class Watch:
         self.fleet.lose(name)
         self._ring()
 
+    async def _until(self, holds: Callable[[], bool], timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not holds():
+                    await self._changed.wait()
+        except TimeoutError:
+            return
+
     def _ring(self) -> None:
+        self.change_count += 1
         self._changed.set()
         self._changed = asyncio.Event()
 

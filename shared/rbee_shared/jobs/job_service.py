@@ -49,6 +49,7 @@ class JobService(rpc.JobServiceServicer):
                 hint="0 is the whole story",
             )
         with self._runner.watching(entry):
+            await context.send_initial_metadata(((JOB_ID_KEY, entry.id),))  # it may be quiet long
             async with aclosing(entry.log.follow(after, self._pause_s)) as batches:
                 async for events in batches:
                     yield pb.WatchJobResponse(job_id=entry.id, events=events)

@@ -101,6 +101,8 @@ async def rpc_errors(peer: str) -> AsyncGenerator[None]:
         yield
     except grpc.aio.AioRpcError as error:
         raise from_rpc(error, peer) from error
+    except grpc.aio.UsageError as error:  # a call on a channel that is closed
+        raise _cut(peer) from error
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling():
