@@ -43,16 +43,21 @@ def detect(cores_max: int = 0) -> tuple[Device, ...]:
 
 
 def device_named(devices: tuple[Device, ...], asked: str, hive: str) -> Device:
-    """Return the device that the user asked for: `cpu` is `cpu:0`, `cuda` is `cuda:0`.
+    """Return the device that the user asked for.
 
     Raises:
         DeviceNotFoundError: it is not there; there is no falling back.
     """
-    wanted = asked if ":" in asked else f"{asked or CPU}:0"
+    wanted = device_id(asked)
     for device in devices:
         if device.id == wanted:
             return device
     raise DeviceNotFoundError(asked, hive)
+
+
+def device_id(asked: str) -> str:
+    """Return the id that the user means: `cpu`, or nothing, is `cpu:0`, `cuda` is `cuda:0`."""
+    return asked if ":" in asked else f"{asked or CPU}:0"
 
 
 def _processor(cores_max: int) -> Device:
@@ -86,10 +91,11 @@ def _processor_name() -> str:
 def _cards() -> tuple[Device, ...]:
     try:
         with _nvml():
-            return tuple(_card(index) for index in range(pynvml.nvmlDeviceGetCount()))
+            found = [_card(index) for index in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError as error:
         logging.debug("no NVIDIA cards: %s", error)
         return ()
+    return tuple(card for card in found if card is not None)
 
 
 @contextlib.contextmanager
@@ -101,14 +107,19 @@ def _nvml() -> Generator[None]:
         pynvml.nvmlShutdown()
 
 
-def _card(index: int) -> Device:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+def _card(index: int) -> Device | None:
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        name = str(pynvml.nvmlDeviceGetName(handle))
+    except pynvml.NVMLError as error:  # one that fell off its bus does not hide the others
+        logging.warning("cannot use NVIDIA card %d: %s", index, error)
+        return None
     return Device(
         id=f"{CUDA}:{index}",
         kind=CUDA,
-        name=str(pynvml.nvmlDeviceGetName(handle)),
+        name=name,
         memory_bytes=int(memory.total),
         free_memory_bytes=int(memory.free),
         compute_capability=f"{major}.{minor}",

@@ -75,16 +75,22 @@ class Hive:
 
     async def snapshot(self) -> hive_pb2.HiveSnapshot:
         """Return how the hive is now."""
-        self._sequence += 1
         models, _ = await self.models.list()
         disk = await asyncio.to_thread(shutil.disk_usage, self._paths.models)
+        devices = await self._devices_of_late()
+        here = {model.reference for model in models}
+        pulling = [each for each in self.models.pulling() if each.text not in here]
+        self._sequence += 1  # nothing is waited for from here on: a later one is no older
         return hive_pb2.HiveSnapshot(
             sequence=self._sequence,
             name=self.name,
             version=version("rbee"),
             platform=f"{platform.system().lower()}/{platform.machine()}",
-            devices=[device_to_proto(each) for each in await self._devices_of_late()],
-            models=[model_wire.model_to_proto(each, hive=self.name) for each in models],
+            devices=[device_to_proto(each) for each in devices],
+            models=[
+                *(model_wire.model_to_proto(each, hive=self.name) for each in models),
+                *(model_wire.pulling_to_proto(each, hive=self.name) for each in pulling),
+            ],
             workers=[worker_to_proto(each, self.name) for each in self.workers.all()],
             running_job_count=self._running_job_count,
             free_disk_bytes=disk.free,

@@ -1,6 +1,7 @@
 """HiveService: snapshots out."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -20,5 +21,6 @@ class HiveService(rpc.HiveServiceServicer):
     async def WatchHive(
         self, request: pb.WatchHiveRequest, context: Context
     ) -> AsyncGenerator[pb.WatchHiveResponse]:
-        async for snapshot in self._hive.snapshots():
-            yield pb.WatchHiveResponse(snapshot=snapshot)
+        async with aclosing(self._hive.snapshots()) as snapshots:
+            async for snapshot in snapshots:
+                yield pb.WatchHiveResponse(snapshot=snapshot)

@@ -1,21 +1,31 @@
 """Answering with a model on this hive: have the model, have a worker, pass on what it says."""
 
+import asyncio
 from contextlib import aclosing
+from pathlib import Path
 
 from rbee.v1 import inference_pb2, operation_pb2, worker_service_pb2 as pb
+from rbee_hive.devices import device_id, device_named
 from rbee_hive.hive import Hive
+from rbee_hive.models.reference import parse
 from rbee_hive.workers.admission import Demand
 from rbee_hive.workers.states import SERVING
 from rbee_hive.workers.supervisor import Wanted
-from rbee_hive.workers.worker import Worker
+from rbee_hive.workers.worker import Worker, WorkerDiedError, WorkerStoppedError
 from rbee_shared.contracts import wire
-from rbee_shared.errors import FailedPreconditionError, InvalidArgumentError, UnavailableError
+from rbee_shared.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    JobCancelledError,
+    UnavailableError,
+)
 from rbee_shared.jobs.relay import relay
 from rbee_shared.limits import MESSAGES_MAX, PROMPT_CHARS_MAX
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_shared.rpc.stream import responses
 
+ATTEMPTS_MAX = 2  # where workers go away before they take the request
 DEATH_NOTICE_S = 2.0  # a broken stream and the end of the process behind it come apart by less
 CONTEXT_LENGTH_DEFAULT_MAX = 8_192  # a longer context is granted to those who ask for it
 
@@ -27,6 +37,29 @@ async def infer(hive: Hive, operation: operation_pb2.InferOperation) -> operatio
         RbeeError: why there is no answer.
     """
     _check(operation)
+    request = pb.GenerateRequest(sampling=operation.sampling)
+    if operation.HasField("conversation"):
+        request.conversation.CopyFrom(operation.conversation)
+    else:
+        request.prompt = operation.prompt
+    attempts_left = ATTEMPTS_MAX
+    while True:
+        taken = asyncio.Event()
+        try:
+            return await _answer(hive, operation, request, taken)
+        except (WorkerDiedError, WorkerStoppedError) as error:
+            attempts_left -= 1
+            if attempts_left == 0 or taken.is_set() or operation.worker_id:
+                raise
+            narrate("infer_retry", "asking another worker: {why}", why=str(error))
+
+
+async def _answer(
+    hive: Hive,
+    operation: operation_pb2.InferOperation,
+    request: pb.GenerateRequest,
+    taken: asyncio.Event,
+) -> operation_pb2.InferResult:
     worker = await _worker_for(hive, operation)
     narrate(
         "infer_start",
@@ -36,12 +69,7 @@ async def infer(hive: Hive, operation: operation_pb2.InferOperation) -> operatio
         model=worker.spec.alias or worker.spec.model,
         worker=worker.spec.id,
     )
-    request = pb.GenerateRequest(sampling=operation.sampling)
-    if operation.HasField("conversation"):
-        request.conversation.CopyFrom(operation.conversation)
-    else:
-        request.prompt = operation.prompt
-    result = await _generate(worker, request)
+    result = await _generate(worker, request, taken)
     result.model, result.hive, result.worker_id = worker.spec.model, hive.name, worker.spec.id
     return result
 
@@ -58,13 +86,24 @@ async def wanted_for(
     """Have the model here, pulled if need be, and return what a worker for it is to be like.
 
     Raises:
-        RbeeError: the model cannot be had, or the context is longer than it has.
+        RbeeError: the model or the device cannot be had, or the context is longer than it has.
     """
-    model = await hive.models.find(model_text) or await hive.models.pull(model_text)
-    if not 0 <= context_length <= model.context_length:
+    if cores < 0 or context_length < 0:
+        raise InvalidArgumentError(
+            f"{cores} cores and a context of {context_length} tokens: neither can be negative",
+            reason="DEMAND_MALFORMED",
+            hint="0 takes what there is",
+        )
+    model = await hive.models.find(model_text)
+    if model is None:
+        if device:  # told before anything is fetched for it
+            device_named(await hive.workers.devices(), device, hive.name)
+        model = await hive.models.pull(model_text)
+    if context_length > model.context_length:
         raise InvalidArgumentError(
             f"a context of {context_length} tokens; the model has {model.context_length}",
             reason="CONTEXT_TOO_LONG",
+            hint="0 takes what the model has",
         )
     keep = hive.settings.hive_keep_alive_s if keep_alive_s is None else keep_alive_s
     return Wanted(
@@ -85,12 +124,7 @@ async def wanted_for(
 async def _worker_for(hive: Hive, operation: operation_pb2.InferOperation) -> Worker:
     if operation.worker_id:
         worker = hive.workers.get(operation.worker_id)
-        if worker.state not in SERVING:
-            raise FailedPreconditionError(
-                f"worker `{worker.spec.id}` is {worker.state.name.lower()}",
-                reason="WORKER_NOT_READY",
-                hint="leave `--worker` out: the hive chooses one",
-            )
+        _check_worker(worker, operation)
         return worker
     keep_alive_s = wire.seconds(operation.keep_alive) if operation.HasField("keep_alive") else None
     wanted = await wanted_for(
@@ -99,16 +133,40 @@ async def _worker_for(hive: Hive, operation: operation_pb2.InferOperation) -> Wo
     return await hive.workers.serving(wanted)
 
 
-async def _generate(worker: Worker, request: pb.GenerateRequest) -> operation_pb2.InferResult:
-    worker.begin()
-    call = worker.stub().Generate(request)
-    try:
-        async with aclosing(responses(call, worker.spec.id)) as batches:
-            result = await relay(batches, peer=worker.spec.id)
-    except UnavailableError as error:
-        raise await worker.death(DEATH_NOTICE_S) or error from error
-    finally:
-        worker.finish()
+def _check_worker(worker: Worker, operation: operation_pb2.InferOperation) -> None:
+    spec = worker.spec
+    if worker.state not in SERVING:
+        raise FailedPreconditionError(
+            f"worker `{spec.id}` is {worker.state.name.lower()}",
+            reason="WORKER_NOT_READY",
+            hint="leave `--worker` out: the hive chooses one",
+        )
+    if parse(operation.model, home=Path.home()).text != spec.model:
+        raise FailedPreconditionError(
+            f"worker `{spec.id}` serves `{spec.alias or spec.model}`, not `{operation.model}`",
+            reason="WORKER_MISMATCH",
+            hint=f"ask for `{spec.alias or spec.model}`, or leave `--worker` out",
+        )
+    if operation.device and device_id(operation.device) != spec.grant.device:
+        raise FailedPreconditionError(
+            f"worker `{spec.id}` is on `{spec.grant.device}`, not on `{operation.device}`",
+            reason="WORKER_MISMATCH",
+            hint="leave `--device` or `--worker` out",
+        )
+
+
+async def _generate(
+    worker: Worker, request: pb.GenerateRequest, taken: asyncio.Event
+) -> operation_pb2.InferResult:
+    with worker.answering() as stub:
+        try:
+            async with aclosing(responses(stub.Generate(request), worker.spec.id)) as batches:
+                result = await relay(batches, peer=worker.spec.id, heard=lambda _: taken.set())
+        except (UnavailableError, JobCancelledError) as error:
+            # it cancels an answer only when it is asked to end, by whomever
+            if death := await worker.death(DEATH_NOTICE_S):
+                raise death from error
+            raise
     return result.infer
 
 
@@ -118,16 +176,24 @@ def _check(operation: operation_pb2.InferOperation) -> None:
             messages = operation.conversation.messages
             texts = [message.content for message in messages]
             if not 1 <= len(messages) <= MESSAGES_MAX:
-                raise InvalidArgumentError(f"a conversation has 1 to {MESSAGES_MAX} messages")
+                raise InvalidArgumentError(
+                    f"a conversation has 1 to {MESSAGES_MAX} messages, this one {len(messages)}",
+                    reason="CONVERSATION_MALFORMED",
+                )
             if any(message.role == inference_pb2.ROLE_UNSPECIFIED for message in messages):
-                raise InvalidArgumentError("a message has no role")
+                raise InvalidArgumentError("a message has no role", reason="CONVERSATION_MALFORMED")
         case "prompt":
             texts = [operation.prompt]
         case None:
-            raise InvalidArgumentError("there is nothing to answer", reason="INPUT_MISSING")
+            raise InvalidArgumentError(
+                "there is nothing to answer",
+                reason="INPUT_MISSING",
+                hint="send a prompt or a conversation",
+            )
     length = sum(map(len, texts))
     if length > PROMPT_CHARS_MAX:
         raise InvalidArgumentError(
             f"the prompt has {length} characters, at most {PROMPT_CHARS_MAX} are taken",
             reason="PROMPT_TOO_LONG",
+            hint="send less; the model's context holds far less",
         )

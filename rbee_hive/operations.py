@@ -3,7 +3,7 @@
 It reads the operation, calls the domain and makes the typed result; it decides nothing.
 """
 
-from rbee.v1 import model_pb2, operation_pb2 as pb
+from rbee.v1 import operation_pb2 as pb
 from rbee_hive.hive import Hive
 from rbee_hive.infer import infer, wanted_for
 from rbee_hive.models import wire as model_wire
@@ -80,10 +80,7 @@ async def _model_list(hive: Hive) -> pb.ModelListResult:
     models, faults = await hive.models.list()
     return pb.ModelListResult(
         models=[model_wire.model_to_proto(model, hive=hive.name) for model in models],
-        faults=[
-            model_pb2.ModelFault(reference=fault.reference, path=fault.path, message=fault.message)
-            for fault in faults
-        ],
+        faults=[model_wire.fault_to_proto(fault) for fault in faults],
     )
 
 
@@ -96,8 +93,7 @@ async def _model_delete(hive: Hive, operation: pb.ModelDeleteOperation) -> pb.Mo
     model = await hive.models.find(operation.model)  # None where it is damaged, or not here
     reference = model.reference if model else operation.model
     if operation.force:
-        for worker in hive.workers.users_of(reference):
-            await hive.workers.delete(worker.spec.id, force=False)
+        await hive.workers.release(reference)
     users = [worker.spec.id for worker in hive.workers.users_of(reference)]
     await hive.models.delete(operation.model, in_use_by=users)
     return pb.ModelDeleteResult(reference=reference, freed_bytes=model.size_bytes if model else 0)
@@ -134,9 +130,11 @@ async def _worker_delete(hive: Hive, operation: pb.WorkerDeleteOperation) -> pb.
 
 
 def _worker_logs(hive: Hive, operation: pb.WorkerLogsOperation) -> pb.WorkerLogsResult:
-    lines = hive.workers.get(operation.worker_id).lines()
     if operation.line_count_max < 0:
-        raise InvalidArgumentError("line_count_max is negative")
+        raise InvalidArgumentError(
+            "line_count_max is negative", reason="LINE_COUNT_MALFORMED", hint="0 is all of them"
+        )
+    lines = hive.workers.get(operation.worker_id).lines()
     return pb.WorkerLogsResult(lines=lines[-operation.line_count_max :])
 
 

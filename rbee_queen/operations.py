@@ -120,7 +120,8 @@ async def _infer(queen: Queen, operation: pb.Operation) -> pb.Result:
     candidates = place(request, queen.watch.fleet.all())
     placement = wire.placement_to_proto(candidates)
     chosen = candidates[0]
-    queen.jobs.get(current().job_id).request.placement.CopyFrom(placement)
+    if entry := queen.jobs.find(current().job_id):
+        entry.request.placement.CopyFrom(placement)
     if asked.dry_run:
         return pb.Result(infer=pb.InferResult(hive=chosen.hive, placement=placement))
     narrate(

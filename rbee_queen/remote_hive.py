@@ -58,15 +58,23 @@ class HiveLostError(UnavailableError):
         super().__init__(f"hive `{name}` is lost: {why}")
 
 
+class NeverBegunError(UnavailableError):
+    """The queen ended before the hive had the job, and prompts are written down nowhere."""
+
+    reason = "QUEEN_RESTARTED"
+    hint = "run it again"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the queen ended before hive `{name}` had the job")
+
+
 class RemoteHive:
     """One hive behind a channel. Made by `dialled_hive`."""
 
-    def __init__(
-        self, name: str, target: str, channel: grpc.aio.Channel, tasks: asyncio.TaskGroup
-    ) -> None:
+    def __init__(self, name: str, target: str, channel: grpc.aio.Channel) -> None:
         self._name = name
         self._target = target
-        self._tasks = tasks
+        self._cancels: set[asyncio.Task[None]] = set()
         self._jobs: rpc.JobServiceAsyncStub = rpc.JobServiceStub(channel)
         self._snapshots: hive_service_pb2_grpc.HiveServiceAsyncStub = (
             hive_service_pb2_grpc.HiveServiceStub(channel)
@@ -96,7 +104,6 @@ class RemoteHive:
             except UnavailableError as error:
                 if heard.over:
                     raise  # the job itself ended so; the stream is whole
-                self._tell_broken()
                 return await self._come_back(operation, error, heard)
 
     async def resume(self, operation: str, after_sequence: int) -> operation_pb2.Result:
@@ -106,15 +113,9 @@ class RemoteHive:
             RbeeError: why it ended.
             HiveLostError: the hive does not come back in time, or does not know the job any more.
         """
-        narrate(
-            "job_resume",
-            "the queen is back; going on with {hive}",
-            target=self._name,
-            hive=self._name,
-        )
         heard = _Heard(self._name, after_sequence)
         async with self._cancelling(heard):
-            return await self._come_back(None, UnavailableError("the queen was away"), heard)
+            return await self._come_back(None, None, heard)
 
     async def watch(self) -> AsyncGenerator[hive_pb2.HiveSnapshot]:
         """Yield snapshots for as long as the stream is open.
@@ -139,6 +140,12 @@ class RemoteHive:
             request.timeout.CopyFrom(wire.duration(left_s))
         return self._jobs.RunJob(request, timeout=_call_timeout_s())
 
+    async def close(self) -> None:
+        """Give up the cancels that a hive that is away has not got; its lease does the rest."""
+        for cancelling in self._cancels:
+            cancelling.cancel()
+        await asyncio.gather(*self._cancels, return_exceptions=True)
+
     async def _follow(self, call: Call, heard: "_Heard") -> operation_pb2.Result:
         peer = f"hive `{self._name}`"
         async with aclosing(responses(call, peer)) as batches:
@@ -146,31 +153,29 @@ class RemoteHive:
         return heard.result
 
     async def _come_back(
-        self, operation: operation_pb2.Operation | None, error: RbeeError, heard: "_Heard"
+        self, operation: operation_pb2.Operation | None, error: RbeeError | None, heard: "_Heard"
     ) -> operation_pb2.Result:
         tries_left = REATTACH_MAX
         while tries_left:
+            self._tell_again(broke=error is not None)
             seen = heard.last_sequence
             try:
                 return await self._follow(await self._attach(operation, seen), heard)
-            except HiveLostError:
+            except (HiveLostError, NeverBegunError):
                 raise
             except UnavailableError as again:
                 if heard.over:
                     raise
                 error = again
-                self._tell_broken()
             tries_left = REATTACH_MAX if heard.last_sequence > seen else tries_left - 1
         raise HiveLostError(self._name, str(error))
 
-    def _tell_broken(self) -> None:
-        narrate(
-            "hive_reconnect",
-            "the stream from {hive} broke; attaching again",
-            target=self._name,
-            level=Level.WARN,
-            hive=self._name,
-        )
+    def _tell_again(self, *, broke: bool) -> None:
+        if broke:
+            human, level = "the stream from {hive} broke; attaching again", Level.WARN
+        else:
+            human, level = "the queen is back; going on with {hive}", Level.INFO
+        narrate("hive_reconnect", human, target=self._name, level=level, hive=self._name)
 
     async def _attach(self, operation: operation_pb2.Operation | None, seen: int) -> Call:
         """Return a stream of what comes after `seen`; the operation is asked for anew if need be.
@@ -181,6 +186,8 @@ class RemoteHive:
             await self._job_is_known()
             return self._run_job(operation)
         if not await self._job_is_known():
+            if not seen:
+                raise NeverBegunError(self._name)
             raise HiveLostError(self._name, "it came back without the job")
         request = pb.WatchJobRequest(job_id=current().job_id, after_sequence=seen)
         return self._jobs.WatchJob(request, timeout=_call_timeout_s())
@@ -206,7 +213,9 @@ class RemoteHive:
         finally:
             if not heard.over:
                 # not awaited for long: the job is cancelled for its user, link or no link
-                cancelling = self._tasks.create_task(self._cancel(), name="cancel on a hive")
+                cancelling = asyncio.create_task(self._cancel(), name="cancel on a hive")
+                self._cancels.add(cancelling)
+                cancelling.add_done_callback(self._cancels.discard)
                 await asyncio.wait([cancelling], timeout=CANCEL_WAIT_S)
 
     async def _cancel(self) -> None:
@@ -257,5 +266,9 @@ def _call_timeout_s() -> float | None:
 @asynccontextmanager
 async def dialled_hive(name: str, target: str) -> AsyncGenerator[RemoteHive]:
     """Open a channel to the hive for the block."""
-    async with connected(target) as channel, asyncio.TaskGroup() as tasks:
-        yield RemoteHive(name, target, channel, tasks)
+    async with connected(target) as channel:
+        hive = RemoteHive(name, target, channel)
+        try:
+            yield hive
+        finally:
+            await hive.close()

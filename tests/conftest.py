@@ -17,6 +17,11 @@ import pytest
 from rbee_shared.lifecycle import ready
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add how many random histories are played."""
+    parser.addoption("--seeds", type=int, default=200, help="random histories to play")
+
+
 @dataclass(frozen=True)
 class Home:
     """One user's rbee, apart from all others: folders, environment, and the command line."""

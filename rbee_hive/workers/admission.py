@@ -59,7 +59,9 @@ class Decision:
 
 
 def admit(demand: Demand, device: Device, tenants: Sequence[Tenant]) -> Decision:
-    """Return what the worker gets, giving up idle workers, longest idle first, only if needed.
+    """Return what the worker gets, giving up idle workers, longest idle first, only if it helps.
+
+    None is given up whose place is not needed, and none if it would not be enough.
 
     Raises:
         ResourceExhaustedError: it does not fit, even so; the message has both numbers.
@@ -70,45 +72,71 @@ def admit(demand: Demand, device: Device, tenants: Sequence[Tenant]) -> Decision
         key=lambda tenant: tenant.idle_since_s or 0.0,
     )
     for count in range(len(idle) + 1):
-        leaving = {tenant.worker_id for tenant in idle[:count]}
-        staying = [tenant for tenant in here if tenant.worker_id not in leaving]
-        gone = [tenant for tenant in here if tenant.worker_id in leaving]
-        free_bytes = _free_bytes(device, staying, gone)
-        cores = _cores(demand, device, staying)
-        if demand.memory_bytes <= free_bytes and (device.cores == 0 or cores > 0):
-            grant = Grant(device.id, demand.memory_bytes, cores)
-            return Decision(grant, tuple(tenant.worker_id for tenant in gone))
-    raise _no_room(demand, device, here)
+        leaving = idle[:count]
+        if _grant(demand, device, here, leaving) is not None:
+            break
+    else:
+        raise _no_room(demand, device, here, idle)
+    for tenant in tuple(leaving):
+        others = [each for each in leaving if each is not tenant]
+        if _grant(demand, device, here, others) is not None:
+            leaving = others  # the ones after it make room enough
+    grant = _grant(demand, device, here, leaving)
+    assert grant is not None
+    return Decision(grant, tuple(tenant.worker_id for tenant in leaving))
 
 
-def _free_bytes(device: Device, staying: Sequence[Tenant], gone: Sequence[Tenant]) -> int:
+def _grant(
+    demand: Demand, device: Device, here: Sequence[Tenant], leaving: Sequence[Tenant]
+) -> Grant | None:
+    cores = _cores(demand, device, here, leaving)
+    if cores < 1 or demand.memory_bytes > _free_bytes(device, here, leaving):
+        return None
+    return Grant(device.id, demand.memory_bytes, cores)
+
+
+def _free_bytes(device: Device, here: Sequence[Tenant], leaving: Sequence[Tenant]) -> int:
     # what the machine has free now counts what workers already take, not what they will
-    still_to_come = sum(max(0, t.grant.memory_bytes - t.resident_bytes) for t in staying)
-    return device.free_memory_bytes - still_to_come + sum(t.resident_bytes for t in gone)
+    still_to_come = sum(
+        max(0, tenant.grant.memory_bytes - tenant.resident_bytes)
+        for tenant in here
+        if tenant not in leaving
+    )
+    given_back = sum(min(tenant.grant.memory_bytes, tenant.resident_bytes) for tenant in leaving)
+    return device.free_memory_bytes - still_to_come + given_back
 
 
-def _cores(demand: Demand, device: Device, staying: Sequence[Tenant]) -> int:
+def _cores(
+    demand: Demand, device: Device, here: Sequence[Tenant], leaving: Sequence[Tenant]
+) -> int:
     if device.cores == 0:
         return 1  # on a card, one thread feeds it
-    free = device.cores - sum(tenant.grant.cores for tenant in staying)
+    free = _free_cores(device, here, leaving)
     if demand.cores == 0:
         return free
     return demand.cores if demand.cores <= free else 0
 
 
-def _no_room(demand: Demand, device: Device, here: Sequence[Tenant]) -> ResourceExhaustedError:
-    free_bytes = _free_bytes(device, here, ())
+def _free_cores(device: Device, here: Sequence[Tenant], leaving: Sequence[Tenant]) -> int:
+    return device.cores - sum(tenant.grant.cores for tenant in here if tenant not in leaving)
+
+
+def _no_room(
+    demand: Demand, device: Device, here: Sequence[Tenant], idle: Sequence[Tenant]
+) -> ResourceExhaustedError:
+    # the numbers are those of the best case, so the one that is named is the one that is missing
+    without = " without the idle workers" if idle else ""
+    free_bytes = max(0, _free_bytes(device, here, idle))
     if demand.memory_bytes > free_bytes:
         return ResourceExhaustedError(
             f"the worker needs {demand.memory_bytes / GIB:.1f} GiB on `{device.id}`,"
-            f" {max(0, free_bytes) / GIB:.1f} GiB are free",
+            f" {free_bytes / GIB:.1f} GiB are free{without}",
             reason="INSUFFICIENT_MEMORY",
             hint="a shorter context (`--context`) needs less; `rbee ps` shows who has the rest",
         )
-    used = sum(tenant.grant.cores for tenant in here)
     return ResourceExhaustedError(
         f"the worker wants {max(1, demand.cores)} cores of `{device.id}`,"
-        f" {device.cores - used} of {device.cores} are free",
+        f" {_free_cores(device, here, idle)} of {device.cores} are free{without}",
         reason="INSUFFICIENT_CORES",
         hint="wait for a busy worker, or `rbee worker rm` one",
     )

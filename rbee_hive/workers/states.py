@@ -44,9 +44,9 @@ _NEXT: dict[tuple[WorkerState, WorkerEvent], WorkerState] = {
     (_S.DRAINING, _E.ENDED): _S.STOPPED,
 }
 
-LIVING = {_S.STARTING, _S.LOADING, _S.READY, _S.BUSY, _S.DRAINING}
-SERVING = {_S.READY, _S.BUSY}
-COMING = {_S.STARTING, _S.LOADING}
+COMING = frozenset({_S.STARTING, _S.LOADING})
+SERVING = frozenset({_S.READY, _S.BUSY})
+LIVING = COMING | SERVING | {_S.DRAINING}
 
 
 def after(state: WorkerState, event: WorkerEvent) -> WorkerState:

@@ -3,20 +3,20 @@
 import asyncio
 import contextvars
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rbee_hive.devices import Device, detect, device_named
-from rbee_hive.workers.admission import Demand, admit
-from rbee_hive.workers.states import COMING, LIVING, SERVING
+from rbee_hive.devices import Device, detect, device_id, device_named
+from rbee_hive.workers.admission import Demand, Grant, admit
+from rbee_hive.workers.states import COMING, LIVING, SERVING, WorkerState
 from rbee_hive.workers.worker import Spec, Worker
-from rbee_shared.errors import FailedPreconditionError, WorkerNotFoundError
+from rbee_shared.errors import UnavailableError, WorkerNotFoundError
 from rbee_shared.ids import new_worker_id
 from rbee_shared.narration.narrate import narrate
 
-ENDED_KEPT_MAX = 20
+FAILED_KEPT_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Supervisor:
         self._changed = changed
         self._admitting = asyncio.Lock()
         self._workers: dict[str, Worker] = {}
+        self._closed = False
 
     async def devices(self) -> tuple[Device, ...]:
         """Return what this machine has now."""
@@ -77,14 +78,16 @@ class Supervisor:
     async def serving(self, wanted: Wanted) -> Worker:
         """Return a worker for the model: one that serves, one that comes, else a new one.
 
+        It takes requests for as long as the caller does not wait for anything else.
+
         Raises:
+            WorkerStoppedError: somebody stopped it while it came.
             RbeeError: why none can be had.
         """
-        async with self._admitting:
-            device = device_named(await self.devices(), wanted.device, self._hive)
-            found = self._find(wanted.model, device.id if wanted.device else "")
-            if found is None:
-                found = await self._start(wanted, device)
+        found = self._find(wanted)  # no request waits for another model's admission
+        if found is None:
+            async with self._admitting:
+                found = self._find(wanted) or await self._start(wanted)
         await self._until_ready(found)
         return found
 
@@ -95,13 +98,14 @@ class Supervisor:
             RbeeError: why it cannot, its own words included.
         """
         async with self._admitting:
-            device = device_named(await self.devices(), wanted.device, self._hive)
-            worker = await self._start(wanted, device)
+            worker = await self._start(wanted)
         await self._until_ready(worker)
         return worker
 
     async def delete(self, worker_id: str, *, force: bool) -> Worker:
-        """Stop a worker and forget it. A stopped or failed one is only forgotten.
+        """Stop a worker and forget it; a failed one is only forgotten.
+
+        A caller that leaves does not keep it alive.
 
         Raises:
             WorkerNotFoundError: no such worker.
@@ -109,33 +113,39 @@ class Supervisor:
         worker = self.get(worker_id)
         if worker.state in LIVING:
             narrate("worker_stop", "stopping {worker}", target=worker_id, worker=worker_id)
-            await worker.stop(force=force)
-        self._workers.pop(worker_id, None)
-        self._changed()
+            await self._stop([worker], force=force)
+        self._forget(worker)
         return worker
 
-    def _find(self, model: str, device: str) -> Worker | None:
+    async def release(self, model: str) -> None:
+        """Stop all workers that use a model, side by side, each after what it is doing."""
+        users = self.users_of(model)
+        for worker in users:
+            worker_id = worker.spec.id
+            narrate("worker_stop", "stopping {worker}", target=worker_id, worker=worker_id)
+        await self._stop(users, force=False)
+
+    def close(self) -> None:
+        """Start no more workers."""
+        self._closed = True
+
+    def _find(self, wanted: Wanted) -> Worker | None:
+        device = device_id(wanted.device) if wanted.device else ""
         able = [
             worker
-            for worker in self.users_of(model)
+            for worker in self.users_of(wanted.model)
             if worker.state in SERVING | COMING and device in ("", worker.spec.grant.device)
         ]
         return min(
             able, key=lambda worker: (worker.request_count, worker.create_time_s), default=None
         )
 
-    async def _start(self, wanted: Wanted, device: Device) -> Worker:
-        living = [worker for worker in self._workers.values() if worker.state in LIVING]
-        decision = admit(wanted.demand, device, [worker.tenant() for worker in living])
-        for worker_id in decision.evicted:
-            narrate(
-                "worker_evict",
-                "stopping idle {worker} to make room",
-                target=worker_id,
-                worker=worker_id,
-            )
-            await self.delete(worker_id, force=False)
-        self._forget(wanted.model)
+    async def _start(self, wanted: Wanted) -> Worker:
+        device = device_named(await self.devices(), wanted.device, self._hive)
+        grant = await self._admit(wanted.demand, device)
+        if self._closed:
+            raise UnavailableError("the hive stops", reason="HIVE_STOPPING")
+        self._make_place(wanted.model)
         worker_id = new_worker_id()
         spec = Spec(
             id=worker_id,
@@ -143,7 +153,7 @@ class Supervisor:
             alias=wanted.alias,
             folder=wanted.folder,
             socket=self._run / f"worker-{worker_id}.sock",
-            grant=decision.grant,
+            grant=grant,
             context_length=wanted.demand.context_length,
             keep_alive_s=wanted.keep_alive_s,
         )
@@ -154,14 +164,28 @@ class Supervisor:
             worker=worker_id,
             model=wanted.alias or wanted.model,
             device=device.id,
-            cores=decision.grant.cores,
+            cores=grant.cores,
         )
         worker = Worker(spec, self._changed)
         self._workers[worker_id] = worker
         # a worker outlives the job that spawned it, so it lives outside of that job's context
-        self._tasks.create_task(worker.live(), name=worker_id, context=contextvars.Context())
+        life = self._tasks.create_task(worker.live(), name=worker_id, context=contextvars.Context())
+        life.add_done_callback(lambda _: self._bury(worker))
         self._changed()
         return worker
+
+    async def _admit(self, demand: Demand, device: Device) -> Grant:
+        living = [worker for worker in self._workers.values() if worker.state in LIVING]
+        decision = admit(demand, device, [worker.tenant() for worker in living])
+        for worker_id in decision.evicted:
+            narrate(
+                "worker_evict",
+                "stopping idle {worker} to make room",
+                target=worker_id,
+                worker=worker_id,
+            )
+        await self._stop([self._workers[each] for each in decision.evicted], force=False)
+        return decision.grant
 
     async def _until_ready(self, worker: Worker) -> None:
         begin_s = time.monotonic()
@@ -173,9 +197,7 @@ class Supervisor:
         finally:
             worker.waiter_count -= 1
             if worker.waiter_count == 0 and worker.state in COMING:  # nobody wants it any more
-                self._tasks.create_task(worker.stop(force=True), context=contextvars.Context())
-        if worker.state not in SERVING:
-            raise FailedPreconditionError(f"worker `{worker.spec.id}` is being stopped")
+                self._begin_stop(worker, force=True)
         narrate(
             "worker_ready",
             "{worker} is ready after {seconds:.1f} s",
@@ -184,11 +206,33 @@ class Supervisor:
             seconds=time.monotonic() - begin_s,
         )
 
-    def _forget(self, model: str) -> None:
-        ended = [w for w in self._workers.values() if w.state not in LIVING]
-        for index, worker in enumerate(reversed(ended)):
-            if worker.spec.model == model or index >= ENDED_KEPT_MAX:
-                del self._workers[worker.spec.id]
+    async def _stop(self, workers: Iterable[Worker], *, force: bool) -> None:
+        leaving = list(workers)
+        for worker in leaving:
+            self._begin_stop(worker, force=force)
+        for worker in leaving:
+            await worker.ended()
+
+    def _begin_stop(self, worker: Worker, *, force: bool) -> None:
+        worker.retire()  # at once: nobody may choose it before the task runs
+        self._tasks.create_task(worker.stop(force=force), context=contextvars.Context())
+
+    def _bury(self, worker: Worker) -> None:
+        worker.close()
+        if worker.state == WorkerState.STOPPED:
+            self._forget(worker)
+
+    def _make_place(self, model: str) -> None:
+        failed = [w for w in self._workers.values() if w.state == WorkerState.FAILED]
+        others = [worker for worker in failed if worker.spec.model != model]
+        kept = others[-FAILED_KEPT_MAX:]
+        for worker in failed:
+            if worker not in kept:
+                self._forget(worker)
+
+    def _forget(self, worker: Worker) -> None:
+        if self._workers.pop(worker.spec.id, None) is not None:
+            self._changed()
 
 
 @asynccontextmanager
@@ -201,6 +245,7 @@ async def supervising(
         try:
             yield supervisor
         finally:
+            supervisor.close()
             async with asyncio.TaskGroup() as stopping:
                 for worker in supervisor.all():
                     stopping.create_task(worker.stop(force=True))

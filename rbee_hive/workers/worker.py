@@ -1,9 +1,10 @@
 """One worker process, from its start to its end: called over its socket, watched for its load."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Generator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from rbee_hive.workers.admission import Grant, Tenant
 from rbee_hive.workers.states import SERVING, WorkerEvent, WorkerState, after
 from rbee_shared.errors import RbeeError, UnavailableError, known
 from rbee_shared.lifecycle.child import Child, running_child
+from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_shared.rpc.channel import connected
 
+WORKER_MODULE = "rbee_worker"
 DRAIN_S_MAX = 30.0
+UNREACHABLE_S = 5.0  # a process that serves no more and does not end is made to after so long
 
 
 class WorkerDiedError(UnavailableError):
@@ -28,6 +32,16 @@ class WorkerDiedError(UnavailableError):
 
     def __init__(self, worker_id: str, why: RbeeError) -> None:
         super().__init__(f"worker `{worker_id}` died: {why}")
+
+
+class WorkerStoppedError(UnavailableError):
+    """A worker was stopped while it was needed."""
+
+    reason = "WORKER_STOPPED"
+    hint = "run it again: another worker takes it, or a new one is spawned"
+
+    def __init__(self, worker_id: str) -> None:
+        super().__init__(f"worker `{worker_id}` was stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,7 @@ class Worker:
         self._channel: grpc.aio.Channel | None = None
         self._started = asyncio.Event()
         self._served = asyncio.Event()
+        self._over = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._idle_since_s: float | None = None
@@ -76,19 +91,14 @@ class Worker:
         """Return what the process wrote, so far as it is kept."""
         return self._child.lines() if self._child is not None else []
 
-    def stub(self) -> "rpc.WorkerServiceAsyncStub":
-        """Return the way to call it.
-
-        Raises:
-            WorkerDiedError: it takes no calls.
-        """
-        if self._channel is None or self.state not in SERVING:
-            raise WorkerDiedError(self.spec.id, self.error or UnavailableError("it has stopped"))
-        return rpc.WorkerServiceStub(self._channel)
+    @property
+    def is_idle(self) -> bool:
+        """Whether it could take a request and nobody has one for it."""
+        return self.state == WorkerState.READY and self.waiter_count == 0
 
     def tenant(self) -> Tenant:
         """Return the worker as admission sees it."""
-        idle = self._idle_since_s if self.state == WorkerState.READY else None
+        idle = self._idle_since_s if self.is_idle else None
         return Tenant(self.spec.id, self.spec.grant, self.resident_bytes, idle)
 
     async def ready(self) -> None:
@@ -98,63 +108,83 @@ class Worker:
             RbeeError: why it could not start.
         """
         await self._started.wait()
-        if self._child is None:
-            raise self.error or UnavailableError("it has stopped")
-        await self._child.ready()
-        await self._served.wait()
-        if self.error is not None:
-            raise self.error
+        if self._child is not None:
+            try:
+                await self._child.ready()
+            except RbeeError:
+                await self._over.wait()  # its words are in `error`, if nobody asked for its end
+            await self._served.wait()
+        if self.state not in SERVING:
+            raise self._gone()
+
+    async def ended(self) -> None:
+        """Wait until its life is over: no process, no socket."""
+        await self._over.wait()
 
     async def death(self, within_s: float) -> RbeeError | None:
-        """Return why it died, if it does within that time."""
-        if self._child is None:
-            return self.error
-        try:
-            async with asyncio.timeout(within_s):
-                await self._child.ended()
-        except TimeoutError:
-            return None
-        return WorkerDiedError(self.spec.id, self._child.error())
+        """Return why it takes no calls any more, if that is so within that time."""
+        if self.state in SERVING:
+            try:
+                async with asyncio.timeout(within_s):
+                    await self._over.wait()
+            except TimeoutError:
+                pass
+        return None if self.state in SERVING else self._gone()
 
     async def live(self) -> None:
         """Start the process, watch it, and note how it ends. Never fails for the worker's sake."""
+        error: RbeeError | None = None
         try:
             await self._run()
-        except OSError as error:
-            self._end(UnavailableError(f"cannot start a process: {error.strerror}"))
-        except (RbeeError, ExceptionGroup) as error:
-            expected = known(error)
-            if expected is None:
+        except OSError as failed:
+            error = UnavailableError(f"cannot start a process: {failed.strerror}")
+        except (RbeeError, ExceptionGroup) as failed:
+            error = known(failed)
+            if error is None:
                 raise
-            self._end(expected)
-        else:
-            self._end(None)
+        self._end(error)
 
-    def begin(self) -> None:
-        """Note that a request begins."""
+    def close(self) -> None:
+        """Let go all who wait for it. For whoever ran `live`, which may not even have begun."""
+        for event in (self._started, self._served, self._over):
+            event.set()
+
+    @contextmanager
+    def answering(self) -> Generator["rpc.WorkerServiceAsyncStub"]:
+        """Count the block as a request, and yield the way to call.
+
+        Raises:
+            WorkerDiedError: it takes no calls, because its process ended.
+            WorkerStoppedError: it takes no calls, because somebody asked for its end.
+        """
+        if self._channel is None or self.state not in SERVING:
+            raise self._gone()
         self.request_count += 1
         self._idle.clear()
         self._on(WorkerEvent.TOOK_WORK)
+        try:
+            yield rpc.WorkerServiceStub(self._channel)
+        finally:
+            self.request_count -= 1
+            self.last_used_s = time.time()
+            if self.request_count == 0:
+                self._idle_since_s = time.monotonic()
+                self._idle.set()
+                self._on(WorkerEvent.RAN_DRY)
 
-    def finish(self) -> None:
-        """Note that a request has ended."""
-        self.request_count -= 1
-        self.last_used_s = time.time()
-        if self.request_count == 0:
-            self._idle_since_s = time.monotonic()
-            self._idle.set()
-            self._on(WorkerEvent.RAN_DRY)
+    def retire(self) -> None:
+        """Give it nothing new from now on. Idempotent."""
+        self._on(WorkerEvent.WAS_ASKED_TO_STOP)
 
     async def stop(self, *, force: bool) -> None:
-        """Give it nothing new, let it end what it has, then end its process. Idempotent."""
-        self._on(WorkerEvent.WAS_ASKED_TO_STOP)
+        """Retire it, let it end what it has, then end its process. Idempotent."""
+        self.retire()
         await self._started.wait()
-        if self._child is None:
-            return
-        if not force:
-            await self._drained()
-        await self._child.stop()
-        await self._served.wait()
+        if self._child is not None:
+            if not force:
+                await self._drained()
+            await self._child.stop()
+        await self._over.wait()
 
     async def _drained(self) -> None:
         try:
@@ -173,7 +203,7 @@ class Worker:
         ]
         async with AsyncExitStack() as stack:
             self._child = await stack.enter_async_context(
-                running_child("rbee_worker", arguments, name=spec.id)
+                running_child(WORKER_MODULE, arguments, name=spec.id)
             )
             self._started.set()
             self._on(WorkerEvent.SPOKE)
@@ -183,27 +213,48 @@ class Worker:
             self._on(WorkerEvent.BECAME_READY)
             self._served.set()
             async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(self._watch(), name=f"{spec.id} load")
-                expiring = tasks.create_task(self._expire(), name=f"{spec.id} keep-alive")
+                watching = tasks.create_task(
+                    self._watch(self._child, self._channel), name=f"{spec.id} load"
+                )
+                expiring = tasks.create_task(
+                    self._expire(self._child), name=f"{spec.id} keep-alive"
+                )
                 await self._child.ended()
                 watching.cancel()
                 expiring.cancel()
             if self.state != WorkerState.DRAINING:
+                await self._child.capture.drained.wait()  # its last words say why
                 raise WorkerDiedError(spec.id, self._child.error())
 
-    async def _watch(self) -> None:
+    async def _watch(self, child: Child, channel: grpc.aio.Channel) -> None:
+        stub: rpc.WorkerServiceAsyncStub = rpc.WorkerServiceStub(channel)
         try:
-            async for response in self.stub().WatchWorker(pb.WatchWorkerRequest()):
+            async for response in stub.WatchWorker(pb.WatchWorkerRequest()):
                 self.load.CopyFrom(response.load)
                 self.resident_bytes = response.resident_memory_bytes
                 self._changed()
-        except (grpc.aio.AioRpcError, WorkerDiedError):
-            return  # its process is ending, which `_run` sees
+        except grpc.aio.AioRpcError as error:
+            logging.debug("the load of %s is not told any more: %s", self.spec.id, error.code())
+        # its process is ending, which `_run` sees, or is stuck: then it would fail every request
+        try:
+            async with asyncio.timeout(UNREACHABLE_S):
+                await child.ended()
+        except TimeoutError:
+            if self.state not in SERVING:
+                return  # whoever asked for its end sees to it
+            narrate(
+                "worker_kill",
+                "killing {worker}: its process serves no more and does not end",
+                target=self.spec.id,
+                level=Level.WARN,
+                worker=self.spec.id,
+            )
+            child.kill()
 
-    async def _expire(self) -> None:
+    async def _expire(self, child: Child) -> None:
         while self.spec.keep_alive_s >= 0:
             idle_s = time.monotonic() - (self._idle_since_s or 0.0)
-            if self.state == WorkerState.READY and idle_s >= self.spec.keep_alive_s:
+            if self.is_idle and idle_s >= self.spec.keep_alive_s:
                 narrate(
                     "worker_expire",
                     "stopping {worker}: idle for {idle_s:.0f} s",
@@ -211,9 +262,8 @@ class Worker:
                     worker=self.spec.id,
                     idle_s=idle_s,
                 )
-                self._on(WorkerEvent.WAS_ASKED_TO_STOP)
-                if self._child is not None:
-                    await self._child.stop()
+                self.retire()
+                await child.stop()
                 return
             await asyncio.sleep(min(1.0, max(0.05, self.spec.keep_alive_s - idle_s)))
 
@@ -223,12 +273,16 @@ class Worker:
             self.state = state
             self._changed()
 
+    def _gone(self) -> RbeeError:
+        return self.error or WorkerStoppedError(self.spec.id)
+
     def _end(self, error: RbeeError | None) -> None:
         self._channel = None
-        self.error = error
         self.load.Clear()
         self.resident_bytes = 0
-        self.spec.socket.unlink(missing_ok=True)
+        with suppress(OSError):  # no other worker will have this id, so it is in nobody's way
+            self.spec.socket.unlink(missing_ok=True)
+        if self.state != WorkerState.DRAINING:  # else its end is what was asked for
+            self.error = error
         self._on(WorkerEvent.ENDED)
-        self._started.set()
-        self._served.set()
+        self.close()

@@ -14,7 +14,7 @@ from rbee.v1 import inference_pb2, job_pb2, operation_pb2 as pb
 from rbee_queen import remote_hive
 from rbee_queen.remote_hive import REATTACH_MAX, dialled_hive
 from rbee_shared.jobs.runner import running_jobs
-from rbee_shared.limits import DEFAULT_JOB_TIMEOUT_S
+from rbee_shared.limits import JOB_TIMEOUT_S_DEFAULT
 from rbee_shared.narration.narrate import narrate, tell_completion
 from tests.hives import ScriptedHive, listening, queen_jobs, remote, story, told
 
@@ -237,7 +237,7 @@ async def test_anothers_job_of_the_same_id_is_not_cancelled(tmp_path: Path) -> N
 
 async def test_the_hive_is_given_the_time_that_the_job_was_given(tmp_path: Path) -> None:
     work = Waiting()
-    hive, given_s = ScriptedHive("attic", work.execute), 10 * DEFAULT_JOB_TIMEOUT_S
+    hive, given_s = ScriptedHive("attic", work.execute), 10 * JOB_TIMEOUT_S_DEFAULT[0]
     async with remote(hive, tmp_path / "s") as (link, runner), queen_jobs() as jobs:
         ours = jobs.submit("j-1", link.run, timeout_s=given_s)
         await work.started.wait()

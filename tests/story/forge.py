@@ -62,7 +62,7 @@ def _changed(role: str, module: Any, folder: Path, script: Any) -> None:
     async def behind_the_link(_: Any) -> AsyncGenerator[str]:
         yield f"unix:{folder / HIVE_LINK}"
 
-    queen = importlib.import_module("rbee_queen.queen")
+    queen: Any = importlib.import_module("rbee_queen.queen")
     queen.hive_process = behind_the_link
     sys.argv.append("--separate-hive")
 

@@ -178,7 +178,8 @@ class History:
             may_be_cancelled=told.cancelled or not told.keeps,
             deaths=self._world.deaths,
         )
-        if (count := self._world.executions().count(told.id)) > 1:
+        lives = 1 + self._world.deaths.count("hive")  # what died with a hive may be begun anew
+        if (count := self._world.executions().count(told.id)) > lives:
             told.faults.append(f"it was begun {count} times")
 
     async def _ended(self, told: Told) -> job_pb2.Job | None:
