@@ -91,6 +91,7 @@ def job_row(job: job_pb2.Job) -> dict[str, Any]:
         "kind": kind,
         "state": _word(job_pb2.JobState.Name, job.state, "JOB_STATE_"),
         "model": getattr(asked, "model", ""),
+        "hive": job.hive,
         "create_time": wire.iso(job.create_time),
         "start_time": wire.iso(job.start_time) if job.HasField("start_time") else None,
         "end_time": wire.iso(job.end_time) if job.HasField("end_time") else None,

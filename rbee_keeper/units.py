@@ -6,6 +6,7 @@ from rbee_shared.narration.event import Progress
 
 SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 STEP = 1024
+UNITS_SHOWN = 2  # a third would tell nobody anything
 SPANS = (
     ("year", 365 * 86_400),
     ("month", 30 * 86_400),
@@ -47,7 +48,7 @@ def span(span_s: float) -> str:
             break
         if count:
             words.append(_counted(count, name))
-        if len(words) == 2:  # noqa: PLR2004 - the third would tell nobody anything
+        if len(words) == UNITS_SHOWN:
             break
     return " ".join(words)
 

@@ -13,6 +13,7 @@ from rbee_keeper.lazy import noun
 from rbee_keeper.options import INT64_MAX, Json, Verbose, number
 from rbee_keeper.output import Column
 from rbee_keeper.rows import job_row
+from rbee_keeper.timings import where_time_went
 from rbee_shared.errors import JobCancelledError
 
 app = noun("List, watch and cancel jobs.")
@@ -72,13 +73,17 @@ async def list_jobs(
 @app.command("show")
 @blocking
 async def show(job_id: JobId, as_json: Json = False) -> None:
-    """Show one job: what it does, its state, and why it failed.
+    """Show one job: what it does, its state, where its time went, and why it failed.
 
     Example: rbee job show j-3f9a2c01d4e5
     """
     async with queen.client() as client:
         job = await client.job(job_id)
-    output.show_facts(job_row(job), as_json=as_json)
+        row = job_row(job)
+        if job.HasField("end_time"):
+            story = [event async for event in client.watch(job_id)]
+            row["took"] = where_time_went(story)
+    output.show_facts(row, as_json=as_json)
 
 
 @app.command("watch")
