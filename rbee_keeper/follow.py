@@ -21,6 +21,7 @@ async def run_job(
     display: Display,
     *,
     timeout_s: float | None = None,
+    private: bool = False,
 ) -> operation_pb2.Result:
     """Run an operation as a foreground job, drawing it, and return its result.
 
@@ -36,6 +37,7 @@ async def run_job(
         job_id=job_id,
         on_disconnect=job_pb2.ON_DISCONNECT_CANCEL,
         timeout_s=timeout_s,
+        private=private,
     )
     interrupted = False
     async with asyncio.TaskGroup() as tasks:

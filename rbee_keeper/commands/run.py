@@ -88,6 +88,10 @@ async def run(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Print the job's id and leave it running.")
     ] = False,
+    private: Annotated[
+        bool,
+        typer.Option("--private", help="Keep no text of the answer once it is given."),
+    ] = False,
     separate_hive: Annotated[
         bool, typer.Option("--separate-hive", help="If the queen must start: with its own hive.")
     ] = False,
@@ -122,11 +126,11 @@ async def run(
     with opened_display(as_json=as_json, verbose=verbose) as display:
         async with queen.client(display, separate_hive=separate_hive) as client:
             if detach:
-                job_id = await _detached(client, operation, timeout_s)
+                job_id = await _detached(client, operation, timeout_s, private=private)
                 display.close()
                 sys.stdout.write(job_id + "\n")
                 return
-            result = await run_job(client, operation, display, timeout_s=timeout_s)
+            result = await run_job(client, operation, display, timeout_s=timeout_s, private=private)
         _close(display, result, verbose=verbose and not as_json)
 
 
@@ -177,13 +181,16 @@ def _converse(asked: pb.InferOperation, system: str, text: str) -> None:
     messages.add(role=inference_pb2.ROLE_USER, content=text)
 
 
-async def _detached(client: Client, operation: pb.Operation, timeout_s: float | None) -> str:
+async def _detached(
+    client: Client, operation: pb.Operation, timeout_s: float | None, *, private: bool
+) -> str:
     job_id = new_job_id()
     events = client.run(
         operation,
         job_id=job_id,
         on_disconnect=job_pb2.ON_DISCONNECT_DETACH,
         timeout_s=timeout_s,
+        private=private,
     )
     await anext(events)  # the first event: the job is accepted
     await events.aclose()
