@@ -87,6 +87,7 @@ def root(
 
 def main() -> None:
     """Run one command and exit."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # people read stderr; errors are told by us
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # no locale can make an answer a crash
