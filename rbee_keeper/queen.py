@@ -76,8 +76,13 @@ async def client(
                 " `rbee queen stop` lets the next command start the new one"
             )
 
-        async def come_back(_: RbeeError) -> None:
-            output.say("the connection to the queen broke; taking the story up again")
+        told: RbeeError | None = None
+
+        async def come_back(why: RbeeError) -> None:
+            nonlocal told
+            if why is not told:
+                told = why
+                output.say("the connection to the queen broke; taking the story up again")
             await ensure(display, separate_hive=separate_hive)
 
         channel = await stack.enter_async_context(connected(holder.address))

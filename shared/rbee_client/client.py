@@ -27,6 +27,7 @@ from rbee_shared.rpc.errors import rpc_errors
 from rbee_shared.rpc.stream import responses
 
 PEER = "the queen"
+LOST_AGAIN_S = 1.0
 BREAKS_MAX = 3  # in a row, without a single event in between
 
 Lost: TypeAlias = Callable[[RbeeError], Awaitable[None]]
@@ -53,7 +54,8 @@ class Client:
         Args:
             channel: to the queen.
             token: the owner's token; empty where none is asked for.
-            lost: called when a stream broke, before it is taken up again.
+            lost: called when a stream broke, and again each `LOST_AGAIN_S` while it cannot be
+                taken up: a queen that dies may hold its lock a moment longer than its streams.
         """
         self._jobs: rpc.JobServiceAsyncStub = rpc.JobServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
@@ -188,8 +190,22 @@ class Client:
                 if reading.begins_anew(error):
                     call = begin()
                     continue
-                await self._lost(error)
                 call = self._watch(job_id, reading.after)
+                await self._connected(call, error)
+
+    async def _connected(self, call: Any, why: RbeeError) -> None:
+        connecting = asyncio.ensure_future(call.wait_for_connection())
+        try:
+            async with asyncio.timeout(HIVE_LEASE_S):
+                while not connecting.done():
+                    await self._lost(why)
+                    await asyncio.wait([connecting], timeout=LOST_AGAIN_S)
+        except TimeoutError:
+            raise QueenLostError(f"{PEER} was away for {HIVE_LEASE_S:g} s") from None
+        finally:
+            if not connecting.done():
+                call.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)  # the stream says it again
 
 
 class _Reading:
@@ -202,8 +218,6 @@ class _Reading:
 
     async def events(self, call: Any) -> AsyncGenerator[job_pb2.JobEvent]:
         """Yield what one stream tells, up to the job's end."""
-        if self._breaks:
-            await _connected(call)
         async with aclosing(responses(call, PEER)) as batches:
             async for batch in batches:
                 for event in batch.events:
@@ -231,15 +245,6 @@ class _Reading:
         if self._breaks > BREAKS_MAX:
             raise QueenLostError(f"{PEER} is lost: {error}") from error
         return unknown
-
-
-async def _connected(call: Any) -> None:
-    try:
-        async with asyncio.timeout(HIVE_LEASE_S), rpc_errors(PEER):
-            await call.wait_for_connection()
-    except TimeoutError:
-        call.cancel()
-        raise QueenLostError(f"{PEER} was away for {HIVE_LEASE_S:.0f} s") from None
 
 
 async def result_of(
