@@ -108,6 +108,8 @@ class RemoteHive:
             "the queen is back; going on with {hive}",
             target=self._name,
             hive=self._name,
+            cute="the queen is back and hums on with {hive}",
+            story='"Where were we?" asks the queen, back with {hive}',
         )
         async with self._cancelling(heard):
             return await self._attach(UnavailableError("the queen was away"), heard)
@@ -155,6 +157,8 @@ class RemoteHive:
             target=self._name,
             level=Level.WARN,
             hive=self._name,
+            cute="the hum of {hive} broke off; flying back to it",
+            story='"Say that again, {hive}", says the queen as the line breaks',
         )
 
     async def _connected(self, call: grpc.aio.UnaryStreamCall[Any, Any]) -> None:
