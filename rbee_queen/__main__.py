@@ -61,7 +61,13 @@ async def run(*, separate_hive: bool) -> None:
     async with AsyncExitStack() as stack:
         held = stack.enter_context(lock.held(paths.lock("queen"), "queen"))
         await stack.enter_async_context(bounded_output(paths.log_file("queen")))
-        narrate("queen_start", "starting the queen", target="queen")
+        narrate(
+            "queen_start",
+            "starting the queen",
+            target="queen",
+            cute="the queen stretches her wings",
+            story='"Good morning", says the queen',
+        )
         queen = await stack.enter_async_context(
             opened_queen(
                 paths, settings, separate_hive=separate_hive or settings.queen_separate_hive
@@ -100,10 +106,23 @@ async def run(*, separate_hive: bool) -> None:
         )
         queen.addresses = [address, tcp]
         held.publish(address=address, version=version("rbee"))
-        narrate("queen_ready", "the queen takes calls", target="queen", tcp=tcp)
+        narrate(
+            "queen_ready",
+            "the queen takes calls",
+            target="queen",
+            tcp=tcp,
+            cute="the queen is all ears",
+            story='"What can I do for you?" asks the queen',
+        )
         announce(Ready(address=address, pid=os.getpid()))
         await stop_requested()
-        narrate("queen_stop", "stopping the queen", target="queen")
+        narrate(
+            "queen_stop",
+            "stopping the queen",
+            target="queen",
+            cute="the queen folds her wings",
+            story='"Good night", says the queen',
+        )
         runner.close("the queen stops")
 
 

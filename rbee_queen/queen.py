@@ -84,7 +84,13 @@ async def hive_process(paths: Paths) -> AsyncGenerator[str]:
     if holder is None:
         holder = await _launched(paths)
     else:
-        narrate("hive_adopt", "taking over the hive that runs already", target=LOCALHOST)
+        narrate(
+            "hive_adopt",
+            "taking over the hive that runs already",
+            target=LOCALHOST,
+            cute="the queen moves into the hive that hums already",
+            story='"You kept it warm for me", says the queen to the hive',
+        )
     async with asyncio.TaskGroup() as tasks:
         keeping = tasks.create_task(_keep_up(paths), name="keep the hive up")
         try:
@@ -108,6 +114,8 @@ async def _keep_up(paths: Paths) -> None:
             "the hive has died; starting it again",
             target=LOCALHOST,
             level=Level.WARN,
+            cute="the hive has died; a new one is on its way",
+            story='"The hive has died", says the queen. "Build it again"',
         )
         try:
             await _launched(paths)

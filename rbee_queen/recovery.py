@@ -6,6 +6,7 @@ says why. Whoever watched a foreground job has the time of a lease to come back 
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from time import time
 from typing import TypeAlias
 
 from rbee.v1 import job_pb2, operation_pb2
@@ -13,7 +14,7 @@ from rbee_queen.journal.journal import Journal
 from rbee_queen.journal.store import JobRow
 from rbee_queen.journal.stored import StoredLog
 from rbee_shared.contracts import wire
-from rbee_shared.errors import RbeeError, UnavailableError
+from rbee_shared.errors import DataLossError, RbeeError, UnavailableError
 from rbee_shared.jobs.log import JobLog
 from rbee_shared.jobs.merge import TERMINAL
 from rbee_shared.jobs.registry import JobEntry
@@ -38,19 +39,35 @@ async def recover(journal: Journal, runner: JobRunner, resume: Resume) -> int:
         DataLossError: the journal cannot be read.
     """
     rows = await journal.thread.jobs()
-    for row in rows:
-        if row.job.state in TERMINAL:
-            log = StoredLog(journal.thread, row.number, row.last_sequence, (row.job.hive, 0))
-            runner.registry.restore(_entry(row, log))
+    ended = [row for row in rows if row.job.state in TERMINAL]
     running = [row for row in rows if row.job.state not in TERMINAL]
+    for row in sorted(ended, key=lambda row: wire.seconds(row.job.end_time)):
+        runner.registry.restore(_entry(row, _stored(journal, row)))
     for row in running:
-        events = await _whole_story(journal, row.number)
-        log = JobLog(events=events, hive=row.job.hive)
-        entry = _entry(row, log)
-        if entry.request.on_disconnect == job_pb2.ON_DISCONNECT_CANCEL:
-            entry.lease_s = HIVE_LEASE_S
-        runner.resume(entry, log, partial(_go_on, entry, resume))
+        await _take_up(journal, runner, resume, row)
     return len(running)
+
+
+async def _take_up(journal: Journal, runner: JobRunner, resume: Resume, row: JobRow) -> None:
+    try:
+        events = await _whole_story(journal, row.number)
+    except DataLossError as error:
+        entry = _entry(row, _stored(journal, row))
+        entry.state, entry.error, entry.end_time_s = job_pb2.JOB_STATE_FAILED, error, time()
+        runner.registry.restore(entry)
+        return
+    log = JobLog(events=events, hive=row.job.hive)
+    entry = _entry(row, log)
+    for event in events:
+        if event.state.state == job_pb2.JOB_STATE_RUNNING:  # its row may not say so yet
+            entry.state, entry.start_time_s = event.state.state, wire.seconds(event.create_time)
+    cancels = entry.request.on_disconnect == job_pb2.ON_DISCONNECT_CANCEL
+    runner.resume(
+        entry,
+        log,
+        partial(_go_on, entry, resume),
+        lease_s=HIVE_LEASE_S if cancels else entry.lease_s,
+    )
 
 
 async def _go_on(
@@ -69,6 +86,10 @@ async def _whole_story(journal: Journal, number: int) -> Sequence[job_pb2.JobEve
     while page := await journal.thread.events(number, story[-1].sequence if story else 0):
         story.extend(page)
     return story
+
+
+def _stored(journal: Journal, row: JobRow) -> StoredLog:
+    return StoredLog(journal.thread, row.number, row.last_sequence, (row.job.hive, 0))
 
 
 def _entry(row: JobRow, log: JobLog | StoredLog) -> JobEntry:

@@ -172,10 +172,24 @@ class RemoteHive:
 
     def _tell_again(self, *, broke: bool) -> None:
         if broke:
-            human, level = "the stream from {hive} broke; attaching again", Level.WARN
+            narrate(
+                "hive_reconnect",
+                "the stream from {hive} broke; attaching again",
+                target=self._name,
+                level=Level.WARN,
+                hive=self._name,
+                cute="the hum of {hive} broke off; flying back to it",
+                story='"Say that again, {hive}", says the queen as the line breaks',
+            )
         else:
-            human, level = "the queen is back; going on with {hive}", Level.INFO
-        narrate("hive_reconnect", human, target=self._name, level=level, hive=self._name)
+            narrate(
+                "job_resume",
+                "the queen is back; going on with {hive}",
+                target=self._name,
+                hive=self._name,
+                cute="the queen is back and hums on with {hive}",
+                story='"Where were we?" asks the queen, back with {hive}',
+            )
 
     async def _attach(self, operation: operation_pb2.Operation | None, seen: int) -> Call:
         """Return a stream of what comes after `seen`; the operation is asked for anew if need be.

@@ -69,7 +69,14 @@ class Watch:
 
     def _hear(self, name: str, snapshot: hive_pb2.HiveSnapshot) -> None:
         if self.fleet.get(name).state != HiveState.ACTIVE and not snapshot.draining:
-            narrate("hive_active", "hive {hive} takes work", target=name, hive=name)
+            narrate(
+                "hive_active",
+                "hive {hive} takes work",
+                target=name,
+                hive=name,
+                cute="hive {hive} hums and has room",
+                story='"Give me work", says hive {hive}',
+            )
         self._snapshots[name] = snapshot
         self.fleet.hear(
             name,
@@ -90,6 +97,8 @@ class Watch:
                 level=Level.WARN,
                 hive=name,
                 why=str(error),
+                cute="the hum of hive {hive} is gone: {why}",
+                story='"{hive}, do you hear me?" asks the queen: {why}',
             )
         self.fleet.lose(name)
         self._ring()

@@ -4,9 +4,13 @@
 """
 
 import sqlite3
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
+from rbee.v1 import job_pb2
 from rbee_shared.errors import FailedPreconditionError
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
@@ -50,7 +54,7 @@ def opened(file: Path) -> sqlite3.Connection:
     """
     try:
         return _open(file)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if not is_damage(error):
             raise _unusable(file, error) from error
         kept = _set_aside(file)
@@ -68,36 +72,62 @@ def opened(file: Path) -> sqlite3.Connection:
         raise _unusable(file, error) from error
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether the file's content is at fault, and not the disk or its rights."""
+    if isinstance(error, UnicodeDecodeError):
+        return True  # SQLite quotes what it found, whatever that is
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _open(file: Path) -> sqlite3.Connection:
-    # made here and used in one other thread, the journal's own
-    connection = sqlite3.connect(
-        file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
-    try:
+    with ExitStack() as stack:
+        # made here and used in one other thread, the journal's own
+        connection = sqlite3.connect(
+            file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        stack.callback(connection.close)
         file.chmod(0o600)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")  # a text that is forgotten is gone
         _check(connection)
         _migrate(connection, file)
-    except BaseException:
-        connection.close()
-        raise
+        _check_jobs(connection)
+        stack.pop_all()
     return connection
 
 
 def _check(connection: sqlite3.Connection) -> None:
     (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if said != "ok":
-        damage = sqlite3.DatabaseError(said.partition("\n")[0])
-        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise damage
+        raise _damage(said.partition("\n")[0])
+
+
+def _check_jobs(connection: sqlite3.Connection) -> None:
+    for job_id, data in _job_rows(connection):
+        try:
+            job = job_pb2.Job.FromString(data)
+        except DecodeError as error:
+            raise _damage(f"job {job_id} cannot be read") from error
+        if job.id != job_id:
+            raise _damage(f"job {job_id} is another")
+
+
+def _job_rows(connection: sqlite3.Connection) -> list[tuple[str, bytes]]:
+    try:
+        connection.execute("SELECT * FROM events LIMIT 1").fetchone()
+        return connection.execute("SELECT id, job FROM jobs").fetchall()
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR:
+            raise _damage(str(error)) from error  # the tables were here once, and readable
+        raise
+
+
+def _damage(why: str) -> sqlite3.DatabaseError:
+    damage = sqlite3.DatabaseError(why)
+    damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return damage
 
 
 def _migrate(connection: sqlite3.Connection, file: Path) -> None:
@@ -122,7 +152,7 @@ def _set_aside(file: Path) -> Path:
     return kept
 
 
-def _unusable(file: Path, error: sqlite3.Error) -> FailedPreconditionError:
+def _unusable(file: Path, error: Exception) -> FailedPreconditionError:
     return FailedPreconditionError(
         f"the journal `{file}` cannot be used: {error}",
         reason="JOURNAL_UNUSABLE",

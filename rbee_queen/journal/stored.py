@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from rbee.v1 import job_pb2
 from rbee_queen.journal.thread import JournalThread
+from rbee_shared.errors import NotFoundError
 from rbee_shared.jobs.merge import gather, is_ended
+
+
+class StoryForgottenError(NotFoundError):
+    """The story was forgotten while somebody read it."""
+
+    reason = "STORY_FORGOTTEN"
+    hint = "`rbee job list` shows the jobs that are known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +33,13 @@ class StoredLog:
 
         Raises:
             DataLossError: the journal is damaged there.
+            StoryForgottenError: the job has been forgotten by now.
         """
         while after < self.last_sequence:
             page = await self.thread.events(self.number, after)
             if not page:
-                return
-            while batch := gather(page, 0, after):
+                raise StoryForgottenError("the story of this job is not kept any more")
+            while batch := gather(page, 0, after=after):
                 after = batch[-1].sequence
                 yield batch
                 if is_ended(batch[-1]):

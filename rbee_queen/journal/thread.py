@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from google.protobuf.message import DecodeError
+
 from rbee.v1 import job_pb2
 from rbee_queen.journal.schema import opened
 from rbee_queen.journal.store import JobRow, JobWrite, Store
@@ -63,6 +65,10 @@ class JournalThread:
         """Forget jobs and their stories."""
         await self._read(lambda: self._store.delete(numbers))
 
+    async def scrub(self) -> None:
+        """Make sure that nothing that was forgotten can be read in the file any more."""
+        await self._read(self._store.scrub)
+
     async def size_bytes(self) -> int:
         """Return how much of the file is in use."""
         return await self._read(self._store.size_bytes)
@@ -70,7 +76,7 @@ class JournalThread:
     async def _read(self, call: Callable[[], T]) -> T:
         try:
             return await self._call(call)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DecodeError, DataLossError) as error:
             raise DataLossError(
                 f"the journal cannot be read: {error}",
                 reason="JOURNAL_UNREADABLE",

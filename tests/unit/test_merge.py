@@ -1,7 +1,7 @@
 import pytest
 
 from rbee.v1 import inference_pb2, job_pb2, narration_pb2
-from rbee_shared.jobs.merge import fold, gather, is_ended
+from rbee_shared.jobs.merge import fold, gather, is_ended, without_texts
 from rbee_shared.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, MERGED_TOKENS_MAX
 
 Events = list[job_pb2.JobEvent]
@@ -55,7 +55,7 @@ def test_ranges_join_without_a_gap_from_any_cursor(stride: int) -> None:
     before = copies(events)
     for cursor in range(0, events[-1].sequence, 7):
         after, texts = cursor, {0: "", 1: ""}
-        while batch := gather(events, index_after(events, after), after):
+        while batch := gather(events, index_after(events, after), after=after):
             assert len(batch) <= BATCH_EVENTS_MAX
             for event in batch:
                 assert event.first_sequence == after + 1
@@ -76,24 +76,24 @@ def test_ranges_join_without_a_gap_from_any_cursor(stride: int) -> None:
 
 
 def test_neighbouring_tokens_of_one_answer_are_merged() -> None:
-    merged = gather([token(1), token(2), token(3), told(4), token(5)], 0, 0)
+    merged = gather([token(1), token(2), token(3), told(4), token(5)], 0, after=0)
     assert [(event.first_sequence, event.sequence) for event in merged] == [(1, 3), (4, 4), (5, 5)]
     assert merged[0].completion.text == "1 2 3 "
     assert list(merged[0].completion.token_ids) == [1, 2, 3]
 
 
 def test_two_answers_are_never_merged() -> None:
-    assert len(gather([token(1), token(2, index=1), token(3)], 0, 0)) == 3
+    assert len(gather([token(1), token(2, index=1), token(3)], 0, after=0)) == 3
 
 
 def test_a_merged_event_has_so_many_tokens() -> None:
-    merged = gather([token(n) for n in range(1, 3 * MERGED_TOKENS_MAX)], 0, 0)
+    merged = gather([token(n) for n in range(1, 3 * MERGED_TOKENS_MAX)], 0, after=0)
     assert [len(event.completion.token_ids) for event in merged] == [256, 256, 255]
 
 
 def test_a_message_has_so_many_events() -> None:
     events = [told(n) for n in range(1, 1000)]
-    assert len(gather(events, 0, 0)) == BATCH_EVENTS_MAX
+    assert len(gather(events, 0, after=0)) == BATCH_EVENTS_MAX
 
 
 def test_a_message_has_so_many_bytes_merged_or_not() -> None:
@@ -101,13 +101,13 @@ def test_a_message_has_so_many_bytes_merged_or_not() -> None:
         [told(n, human="x" * 2000) for n in range(1, 1000)],
         [token(n, text="x" * 2000) for n in range(1, 1000)],
     ):
-        batch = gather(events, 0, 0)
+        batch = gather(events, 0, after=0)
         assert 0 < sum(event.ByteSize() for event in batch) <= BATCH_BYTES_MAX
 
 
 def test_an_event_larger_than_a_message_goes_alone() -> None:
     events = [told(1), token(2, text="x" * 2 * BATCH_BYTES_MAX), told(3)]
-    assert [len(gather(events, n, n)) for n in range(3)] == [1, 1, 1]
+    assert [len(gather(events, n, after=n)) for n in range(3)] == [1, 1, 1]
 
 
 def test_old_narrations_fold_into_one_that_tells_how_many() -> None:
@@ -162,3 +162,28 @@ def test_nothing_to_fold_changes_nothing() -> None:
 def test_three_states_end_a_job(value: job_pb2.JobState.ValueType, *, ended: bool) -> None:
     assert is_ended(state(1, value)) == ended
     assert not is_ended(told(1))
+
+
+def test_for_a_recorder_each_event_stands_for_what_it_says() -> None:
+    events = gather([told(3), token(7), token(9), told(12)], 0)
+    assert [(event.first_sequence, event.sequence) for event in events] == [
+        (3, 3),
+        (7, 9),
+        (12, 12),
+    ]
+
+
+def test_merged_tokens_that_say_more_than_was_asked_for_say_so() -> None:
+    (merged,) = gather([token(5), token(6), token(7)], 0)
+    (whole,) = gather([merged], 0, after=4)
+    (inside,) = gather([merged], 0, after=5)
+    (later,) = gather([merged], 0, after=2)
+    assert [event.first_sequence for event in (whole, inside, later)] == [5, 5, 3]
+
+
+def test_one_narration_takes_the_place_of_all_tokens() -> None:
+    events = [token(1), told(2), token(3), state(4, job_pb2.JOB_STATE_COMPLETED)]
+    kept = without_texts(events)
+    assert [event.sequence for event in kept] == [2, 3, 4]
+    assert kept[1].narration.human == "the text of the answer is not kept any more"
+    assert without_texts(kept) == kept

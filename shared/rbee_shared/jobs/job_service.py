@@ -1,7 +1,7 @@
 """JobService, served identically by the queen and by every hive: wire in, runner, wire out."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
@@ -18,6 +18,7 @@ from rbee_shared.narration.context import current
 from rbee_shared.rpc.context import JOB_ID_KEY
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Shared = tuple[list[job_pb2.JobEvent], pb.WatchJobResponse]
 
 
 class JobService(rpc.JobServiceServicer):
@@ -26,6 +27,7 @@ class JobService(rpc.JobServiceServicer):
     def __init__(self, runner: JobRunner, pause_s: Callable[[], float]) -> None:
         self._runner = runner
         self._pause_s = pause_s
+        self._shared: Shared | None = None
 
     async def RunJob(
         self, request: pb.RunJobRequest, context: Context
@@ -48,11 +50,11 @@ class JobService(rpc.JobServiceServicer):
                 reason="SEQUENCE_UNKNOWN",
                 hint="0 is the whole story",
             )
-        with self._runner.watching(entry):
+        with self._runner.watching(entry), self._forgetting():
             await context.send_initial_metadata(((JOB_ID_KEY, entry.id),))  # it may be quiet long
             async with aclosing(entry.log.follow(after, self._pause_s)) as batches:
                 async for events in batches:
-                    yield pb.WatchJobResponse(job_id=entry.id, events=events)
+                    yield self._response(entry.id, events)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         return pb.GetJobResponse(job=self._runner.registry.get(request.job_id).to_proto())
@@ -70,6 +72,19 @@ class JobService(rpc.JobServiceServicer):
     ) -> pb.CancelJobResponse:
         entry = self._runner.cancel(request.job_id, request.reason)
         return pb.CancelJobResponse(job=entry.to_proto())
+
+    def _response(self, job_id: str, events: list[job_pb2.JobEvent]) -> pb.WatchJobResponse:
+        # to copy the events is most of what a watcher costs; those who are equally far share that
+        if self._shared is None or self._shared[0] is not events:
+            self._shared = (events, pb.WatchJobResponse(job_id=job_id, events=events))
+        return self._shared[1]
+
+    @contextmanager
+    def _forgetting(self) -> Generator[None]:
+        try:
+            yield
+        finally:
+            self._shared = None  # no text of an answer outlives who watched it
 
     def _submit(self, request: pb.RunJobRequest, call_time_s: float | None) -> JobEntry:
         kind = request.operation.WhichOneof("kind")

@@ -14,55 +14,23 @@ import threading
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from itertools import takewhile
 from time import time
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from rbee.v1 import inference_pb2, job_pb2, operation_pb2
+from rbee.v1 import inference_pb2, job_pb2, narration_pb2, operation_pb2
 from rbee_shared.contracts import wire
 from rbee_shared.errors import RbeeError
+from rbee_shared.jobs.changes import ChangeBook, Changes
 from rbee_shared.jobs.merge import FOLDED_MIN, fold, gather, is_ended, without_texts
-from rbee_shared.limits import BOOKMARK_S, NARRATIONS_MAX
+from rbee_shared.limits import BATCH_EVENTS_MAX, BOOKMARK_S, NARRATIONS_MAX
 from rbee_shared.narration.context import current
 from rbee_shared.narration.event import Level, Narration
 
+SHARED_BATCHES_MAX = 16
+
 T = TypeVar("T")
 ProgressKey = tuple[str, str, str]
-
-
-class EventLog(Protocol):
-    """The story of one job as its watchers see it, from memory or from a recording."""
-
-    @property
-    def last_sequence(self) -> int:
-        """The newest sequence; 0 while nothing was said."""
-        ...
-
-    @property
-    def origin(self) -> tuple[str, int]:
-        """The hive whose story is poured into this one, and how far; an empty name for none."""
-        ...
-
-    def follow(
-        self, after: int, pause_s: Callable[[], float]
-    ) -> AsyncGenerator[list[job_pb2.JobEvent]]:
-        """Yield the events after that sequence, then those to come, until the job has ended.
-
-        While there is nothing to say, an empty list each `BOOKMARK_S` says that.
-
-        Args:
-            after: the last sequence that the watcher has; 0 for all.
-            pause_s: the least time between two yields, asked for each.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a recorder writes: events that are new or say something else now, and those gone."""
-
-    events: Sequence[job_pb2.JobEvent]
-    removed: Sequence[int]
 
 
 class JobLog:
@@ -94,20 +62,18 @@ class JobLog:
         self._progress: dict[ProgressKey, int] = {}
         self._narration_count = 0
         self._changed = asyncio.Event()
-        self._appended: Callable[[], None] | None = None  # set: this log is recorded
-        self._removed: list[int] = []
-        self._refolded: job_pb2.JobEvent | None = None
+        self._changes: ChangeBook | None = None  # set: this log is recorded
+        self._appended: Callable[[], None] | None = None
         self._origin = (hive, events[-1].origin_sequence if events else 0)
         self.last_sequence = events[-1].sequence if events else 0
         self.last_told = ""
         self.ended = bool(events) and is_ended(events[-1])
-        self._recorded_sequence = self._announced_sequence = self.last_sequence
+        self._announced_sequence = self.last_sequence
+        self._batches: dict[int, list[job_pb2.JobEvent]] = {}
+        self._look_s = 0.0  # when watchers that pause look again, on the loop's clock
         for event in events:
             if event.HasField("narration"):
-                self._narration_count += 1
-                told = event.narration
-                if told.HasField("progress"):
-                    self._progress[told.actor, told.action, told.target] = event.sequence
+                self._count(event.narration, event.sequence)
 
     @property
     def origin(self) -> tuple[str, int]:
@@ -120,25 +86,31 @@ class JobLog:
         Args:
             appended: called when there is something to record.
         """
+        self._changes = ChangeBook(self.last_sequence)
         self._appended = appended
 
     def changes(self) -> Changes:
-        """Return what is to be recorded, at most one message full; call `recorded` after."""
-        removed, self._removed = self._removed, []
-        events = self._gather(self._recorded_sequence, self.last_sequence)
-        if self._refolded is not None:
-            events.insert(0, self._refolded)
-            self._refolded = None
-        return Changes(events, removed)
+        """Return what is to be recorded, at most one message full; `announce` it when it is.
 
-    def recorded(self, sequence: int) -> None:
-        """Note that the events up to that sequence are recorded, and announce them."""
-        self._recorded_sequence = sequence
-        self.announce(sequence)
+        What is recorded as one event is one event for watchers too, so that whoever goes on with a
+        recorded story never stands inside of one.
+        """
+        assert self._changes is not None
+        start = bisect_right(self._sequences, self._changes.given_sequence)
+        seen = bisect_right(self._sequences, self._announced_sequence)
+        if start < seen:  # by watchers, who may go on from any of them
+            return self._changes.take(self._events[start : min(seen, start + BATCH_EVENTS_MAX)])
+        events = gather(self._events, start)
+        if events:
+            end = bisect_right(self._sequences, events[-1].sequence)
+            self._events[start:end] = events
+            self._sequences[start:end] = [event.sequence for event in events]
+        return self._changes.take(events)
 
     def announce(self, sequence: int) -> None:
         """Let watchers have the events up to that sequence."""
         self._announced_sequence = max(sequence, self._announced_sequence)
+        self._batches.clear()
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -163,16 +135,25 @@ class JobLog:
 
     def heard(self, hive: str, sequence: int) -> None:
         """Note that the hive's story of this job is in here up to that sequence of its own."""
+        is_new = hive != self._origin[0]
         self._origin = (hive, sequence)
+        if is_new:
+            self._stir()  # who has the job must not wait for the hive's first word
 
     def forget_texts(self) -> None:
         """Take the tokens out of the story of an ended job, and say so in it."""
-        self._events = without_texts(self._events)
-        self._sequences = [event.sequence for event in self._events]
+        if self._become(without_texts(self._events)):
+            self._stir()
 
     def read(self, after: int) -> list[job_pb2.JobEvent]:
         """Return the next announced events after that sequence, at most one message full."""
-        return self._gather(after, self._announced_sequence)
+        if after not in self._batches:  # watchers who are equally far share one
+            if len(self._batches) == SHARED_BATCHES_MAX:
+                self._batches.clear()
+            start = bisect_right(self._sequences, after)
+            end = bisect_right(self._sequences, self._announced_sequence)
+            self._batches[after] = gather(self._events, start, after=after, end=end)
+        return self._batches[after]
 
     async def follow(
         self, after: int, pause_s: Callable[[], float]
@@ -183,9 +164,10 @@ class JobLog:
                 after = events[-1].sequence
                 yield events
                 if is_ended(events[-1]):
+                    self._batches.clear()  # an ended job may be kept for long
                     return
-                if pause := pause_s():
-                    await asyncio.sleep(pause)
+                if after >= self._announced_sequence and (pause := pause_s()):
+                    await self._pause(pause)  # a message that is full waits for nothing
             elif self.ended and after >= self.last_sequence:
                 return
             else:
@@ -195,9 +177,11 @@ class JobLog:
                 except TimeoutError:
                     yield []
 
-    def _gather(self, after: int, upto: int) -> list[job_pb2.JobEvent]:
-        start, end = bisect_right(self._sequences, after), bisect_right(self._sequences, upto)
-        return gather(self._events, start, after, end)
+    async def _pause(self, pause_s: float) -> None:
+        now_s = self._loop.time()
+        if self._look_s <= now_s:
+            self._look_s = now_s + pause_s
+        await asyncio.sleep(self._look_s - now_s)  # all at once, so that they share what they read
 
     def _in_loop(self, append: Callable[[T], None], said: T) -> None:
         if threading.get_ident() == self._thread:
@@ -209,17 +193,20 @@ class JobLog:
     def _narrate(self, narration: Narration) -> None:
         if self.ended:
             return
-        if narration.level > Level.DEBUG:
-            self.last_told = narration.human
         event = job_pb2.JobEvent(narration=wire.narration_to_proto(narration))
         if narration.progress is not None:
-            key = (narration.actor, narration.action, narration.target)
-            self._drop(self._progress.get(key))
-            self._progress[key] = self.last_sequence + 1
-        self._narration_count += 1
+            self._drop(self._progress.get(_key(event.narration)))
+        self._count(event.narration, self.last_sequence + 1)
         self._append(event)
         if self._narration_count > self._narrations_max:
             self._fold()
+
+    def _count(self, told: narration_pb2.NarrationEvent, sequence: int) -> None:
+        self._narration_count += 1
+        if told.HasField("progress"):
+            self._progress[_key(told)] = sequence
+        if told.level > Level.DEBUG:
+            self.last_told = told.human
 
     def _complete(self, completion: inference_pb2.Completion) -> None:
         self._append(job_pb2.JobEvent(completion=completion))
@@ -234,6 +221,9 @@ class JobLog:
         self._events.append(event)
         self._sequences.append(event.sequence)
         self.ended = is_ended(event)
+        self._stir()
+
+    def _stir(self) -> None:
         if self._appended is not None:
             self._appended()
         else:
@@ -246,26 +236,35 @@ class JobLog:
         if index >= 0 and self._sequences[index] == sequence:
             del self._events[index], self._sequences[index]
             self._narration_count -= 1
-            self._forget([sequence])
-
-    def _forget(self, sequences: Sequence[int]) -> None:
-        if self._appended is not None:
-            self._removed.extend(each for each in sequences if each <= self._recorded_sequence)
+            if self._changes is not None:
+                self._changes.note(gone=[sequence])
 
     def _fold(self) -> None:
-        before = self._sequences
-        self._events, folded = fold(self._events, max(FOLDED_MIN, self._narrations_max // 10))
-        self._sequences = [event.sequence for event in self._events]
-        self._narration_count -= len(before) - len(self._sequences)
-        self._forget(sorted(set(before) - set(self._sequences)))
-        if folded is not None and folded.sequence <= self._recorded_sequence:
-            self._refolded = folded
-        progressing = {
-            event.sequence for event in self._events if event.narration.HasField("progress")
-        }
-        self._progress = {
-            key: sequence for key, sequence in self._progress.items() if sequence in progressing
-        }
+        events, _ = fold(self._events, max(FOLDED_MIN, self._narrations_max // 10))
+        self._narration_count -= len(self._events) - len(events)
+        self._become(events)
+        if self._progress:
+            kept = {event.sequence for event in events if event.narration.HasField("progress")}
+            self._progress = {key: each for key, each in self._progress.items() if each in kept}
+
+    def _become(self, events: list[job_pb2.JobEvent]) -> bool:
+        """Take in fewer events, some of which say something else; return whether any does."""
+        self._batches.clear()
+        pairs = zip(reversed(self._events), reversed(events), strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], pairs))
+        old, new = len(self._events) - same, len(events) - same  # most are the same at the end
+        before = dict(zip(self._sequences[:old], self._events[:old], strict=True))
+        rewritten = [event for event in events[:new] if before.pop(event.sequence) is not event]
+        if self._changes is not None:
+            self._changes.note(gone=before, rewritten=rewritten)
+        self._events = events
+        self._sequences[:old] = [event.sequence for event in events[:new]]
+        self._batches.clear()
+        return bool(rewritten)
+
+
+def _key(told: narration_pb2.NarrationEvent) -> ProgressKey:
+    return (told.actor, told.action, told.target)
 
 
 def told_by(hive: str, sequence: int) -> None:

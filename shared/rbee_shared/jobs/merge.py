@@ -35,11 +35,16 @@ def is_forgotten(event: job_pb2.JobEvent) -> bool:
 
 
 def gather(
-    events: Sequence[job_pb2.JobEvent], start: int, after: int, end: int | None = None
+    events: Sequence[job_pb2.JobEvent],
+    start: int,
+    *,
+    after: int | None = None,
+    end: int | None = None,
 ) -> list[job_pb2.JobEvent]:
-    """Return one message full of events from index `start` to `end`, for who has `after`.
+    """Return one message full of events from index `start` to `end`. Stored ones never change.
 
-    Each stands for all sequences since the one before it. Stored events are never changed.
+    Each stands for all sequences since the one before it, the first for those since `after`; with
+    None for a recorder, each for what it says itself.
     """
     batch: list[job_pb2.JobEvent] = []
     merging = False  # the last of the batch is a copy that takes in more
@@ -56,9 +61,9 @@ def gather(
                 batch[-1] = _copy(batch[-1])
             _join(batch[-1], event)
         else:
-            batch.append(_since(event, after + 1))
+            batch.append(event if after is None else _since(event, after + 1))
         merging = joins
-        after = event.sequence
+        after = None if after is None else event.sequence
     return batch
 
 
@@ -148,7 +153,9 @@ def _told(place: job_pb2.JobEvent, action: str, human: str) -> job_pb2.JobEvent:
 
 
 def _since(event: job_pb2.JobEvent, first: int) -> job_pb2.JobEvent:
-    if event.first_sequence == first:
+    if event.first_sequence == first or (
+        event.HasField("completion") and event.first_sequence < first
+    ):  # merged tokens say more than was asked for, and say so
         return event
     copy = _copy(event)
     copy.first_sequence = first

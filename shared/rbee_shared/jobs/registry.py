@@ -13,10 +13,12 @@ from rbee_shared.errors import (
     RbeeError,
     ResourceExhaustedError,
 )
-from rbee_shared.jobs.log import EventLog
+from rbee_shared.jobs.event_log import EventLog
+from rbee_shared.jobs.kinds import LOOKUPS
 from rbee_shared.jobs.merge import TERMINAL
 from rbee_shared.limits import JOB_KEPT_S, JOBS_KEPT_MAX, JOBS_RUNNING_MAX, PAGE_SIZE, PAGE_SIZE_MAX
 
+LOOKUPS_KEPT_MAX = 100  # ended ones; they come many a minute and push no other job out
 _PAGE_TOKEN = re.compile(r"[0-9]{1,18}")
 
 
@@ -52,6 +54,11 @@ class JobEntry:
     def ended(self) -> bool:
         """Whether its state is terminal."""
         return self.state in TERMINAL
+
+    @property
+    def is_lookup(self) -> bool:
+        """Whether nobody comes back for its story."""
+        return self.operation.WhichOneof("kind") in LOOKUPS
 
     def to_proto(self) -> job_pb2.Job:
         """Return the job as others may see it: without prompts."""
@@ -90,9 +97,10 @@ class JobRegistry:
 
     def __init__(self, *, kept_s: float = JOB_KEPT_S) -> None:
         self.kept_s = kept_s
-        self._entries: dict[str, JobEntry] = {}  # in the order of submission
+        self._entries: dict[str, JobEntry] = {}
         self._running: dict[str, JobEntry] = {}
         self._ended: dict[str, JobEntry] = {}  # in the order of their ends
+        self._lookups: dict[str, JobEntry] = {}  # ended ones too, apart
         self._count = 0
 
     def find(self, job_id: str) -> JobEntry | None:
@@ -126,11 +134,11 @@ class JobRegistry:
         self.restore(entry)
 
     def restore(self, entry: JobEntry) -> None:
-        """Take in a job that was known before, ended or not. The oldest come first."""
+        """Take in a job that was known before, ended or not. Those that ended first come first."""
         entry.number = entry.number or self._count + 1
         self._count = max(self._count, entry.number)
         self._entries[entry.id] = entry
-        (self._ended if entry.ended else self._running)[entry.id] = entry
+        (self._among_ended(entry) if entry.ended else self._running)[entry.id] = entry
 
     def end(
         self,
@@ -143,7 +151,7 @@ class JobRegistry:
         """Note that a job has ended, in a terminal state."""
         entry.state, entry.error, entry.end_time_s = state, error, now_s
         del self._running[entry.id]
-        self._ended[entry.id] = entry
+        self._among_ended(entry)[entry.id] = entry
 
     def running(self) -> list[JobEntry]:
         """Return the jobs that have not ended."""
@@ -164,25 +172,33 @@ class JobRegistry:
         before = int(page_token) if page_token else self._count + 1
         found = [
             entry
-            for entry in reversed(self._entries.values())
+            for entry in self._entries.values()
             if entry.number < before and (not states or entry.state in states)
         ]
+        found.sort(key=lambda entry: entry.number, reverse=True)
         size = page_size or PAGE_SIZE
         token = str(found[size - 1].number) if len(found) > size else ""
         return found[:size], token
 
     def forget(self, now_s: float) -> None:
         """Forget the ended jobs that are too many or too old."""
-        while self._ended:
-            oldest = next(iter(self._ended.values()))
-            if len(self._ended) <= JOBS_KEPT_MAX and now_s - oldest.end_time_s <= self.kept_s:
-                return
-            self.drop(oldest.id)
+        self._forget(self._ended, JOBS_KEPT_MAX, now_s)
+        self._forget(self._lookups, LOOKUPS_KEPT_MAX, now_s)
 
     def drop(self, job_id: str) -> None:
         """Forget an ended job."""
-        del self._ended[job_id], self._entries[job_id]
+        del self._among_ended(self._entries.pop(job_id))[job_id]
 
     def ended(self) -> list[JobEntry]:
-        """Return the jobs that have ended, in the order of their ends."""
+        """Return the jobs that have ended, but for lookups, in the order of their ends."""
         return list(self._ended.values())
+
+    def _among_ended(self, entry: JobEntry) -> dict[str, JobEntry]:
+        return self._lookups if entry.is_lookup else self._ended
+
+    def _forget(self, ended: dict[str, JobEntry], kept_max: int, now_s: float) -> None:
+        while ended:
+            oldest = next(iter(ended.values()))
+            if len(ended) <= kept_max and now_s - oldest.end_time_s <= self.kept_s:
+                return
+            self.drop(oldest.id)

@@ -24,7 +24,6 @@ from rbee_shared.errors import (
     UnavailableError,
     known,
 )
-from rbee_shared.jobs.kinds import LOOKUPS
 from rbee_shared.jobs.log import JobLog
 from rbee_shared.jobs.recorder import Recorder
 from rbee_shared.jobs.registry import JobEntry, JobRegistry, fingerprint_of, strip_texts
@@ -87,15 +86,13 @@ class JobRunner:
             return entry
         if self._closed_by:
             raise UnavailableError(self._closed_by, reason="STOPPING")
-        recorder = self._recorder
-        if request.operation.WhichOneof("kind") in LOOKUPS:
-            recorder = None
-        if recorder is not None:
-            recorder.check()
         now_s = time()
         request.deadline_time.CopyFrom(wire.timestamp(now_s + timeout_s))
         log = JobLog()
         entry = JobEntry(request, log, now_s, lease_s, fingerprint)
+        recorder = None if entry.is_lookup else self._recorder
+        if recorder is not None:
+            recorder.check()
         self.registry.add(entry)
         if recorder is not None:
             recorder.record(entry, log)
@@ -103,20 +100,23 @@ class JobRunner:
         self._start(entry, log, timeout_s, execute or self._execute)
         return entry
 
-    def resume(self, entry: JobEntry, log: JobLog, execute: Execute) -> None:
+    def resume(
+        self, entry: JobEntry, log: JobLog, execute: Execute, *, lease_s: float | None
+    ) -> None:
         """Go on with a job that another process began.
 
         Args:
             entry: the job, with its deadline.
             log: its story so far.
             execute: what does the rest of the operation.
+            lease_s: for whoever watched it to come back; None for ever.
         """
         self.registry.restore(entry)
         if self._recorder is not None:
             self._recorder.record(entry, log)
         self._start(entry, log, wire.seconds(entry.request.deadline_time) - time(), execute)
-        with self.watching(entry):
-            pass  # whoever watched it has the time of its lease to come back
+        if lease_s is not None:
+            self._begin_lease(entry, lease_s)
 
     def _start(self, entry: JobEntry, log: JobLog, timeout_s: float, execute: Execute) -> None:
         deadline_s = asyncio.get_running_loop().time() + timeout_s
@@ -168,13 +168,16 @@ class JobRunner:
             if entry.watcher_count == 0 and entry.ended:
                 _forget_texts(entry)
             elif entry.watcher_count == 0 and entry.lease_s is not None:
-                loop = asyncio.get_running_loop()
-                entry.unwatched_since_s = since_s = loop.time()
-                loop.call_later(entry.lease_s, self._abandon, entry, since_s)
+                self._begin_lease(entry, entry.lease_s)
 
-    def _abandon(self, entry: JobEntry, since_s: float) -> None:
+    def _begin_lease(self, entry: JobEntry, lease_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        entry.unwatched_since_s = since_s = loop.time()
+        loop.call_later(lease_s, self._abandon, entry, since_s, lease_s)
+
+    def _abandon(self, entry: JobEntry, since_s: float, lease_s: float) -> None:
         if entry.watcher_count == 0 and entry.unwatched_since_s == since_s and not entry.ended:
-            away = f" for {entry.lease_s:g} s" if entry.lease_s else ""
+            away = f" for {lease_s:g} s" if lease_s else ""
             self.cancel(entry.id, f"nobody watched the job{away}")
 
     async def _work(
