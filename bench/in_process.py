@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -22,10 +23,11 @@ from rbee_client.connect import connect
 from rbee_hive.hive import Hive, opened_hive
 from rbee_hive.operations import execute
 from rbee_queen.hive_link import HiveLink
-from rbee_queen.local_hive import Execute, LocalHive
+from rbee_queen.local_hive import LocalHive
 from rbee_queen.remote_hive import dialled_hive
 from rbee_shared.ids import LOCALHOST, new_job_id
 from rbee_shared.jobs.log import JobLog
+from rbee_shared.jobs.runner import Execute
 from rbee_shared.lifecycle.daemon import new_event_loop
 from rbee_shared.narration.context import JOB, JobContext
 from rbee_shared.paths import Paths, resolve
@@ -53,11 +55,13 @@ class Ways:
     def prepared(self, operation: operation_pb2.Operation) -> dict[str, Prepare]:
         """Return what prepares a call, by the name of its way."""
         found: dict[str, Prepare] = {}
-        for name, do in ((COROUTINE, execute), (COROUTINE + TELLING, telling)):
-            found[name] = _within_job(lambda do=do: do(self.hive, operation))
-            found[name.replace(COROUTINE, TASK)] = _within_job(
-                lambda do=do: _in_task(do, self.hive, operation)
-            )
+        works: dict[str, Execute] = {
+            COROUTINE: partial(execute, self.hive),
+            COROUTINE + TELLING: partial(telling, self.hive),
+        }
+        for name, do in works.items():
+            found[name] = _within_job(partial(do, operation))
+            found[name.replace(COROUTINE, TASK)] = _within_job(partial(_in_task, do, operation))
         for name, link in self.links.items():
             found[name] = _within_job(lambda link=link: link.run(operation))
         for name, queen in self.queens.items():
@@ -73,11 +77,9 @@ def _within_job(call: Prepare) -> Prepare:
     return prepare
 
 
-async def _in_task(
-    do: Execute, hive: Hive, operation: operation_pb2.Operation
-) -> operation_pb2.Result:
+async def _in_task(do: Execute, operation: operation_pb2.Operation) -> operation_pb2.Result:
     async def work() -> operation_pb2.Result:
-        return await do(hive, operation)
+        return await do(operation)
 
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(work())
@@ -101,8 +103,8 @@ async def run(models: Path, folder: Path, *, rounds: int, calls_a_round: int) ->
             opened_hive(LOCALHOST, paths, load(paths.settings_file))
         )
         links: dict[str, HiveLink] = {
-            LOCAL: LocalHive(hive),
-            LOCAL + TELLING: LocalHive(hive, telling),
+            LOCAL: LocalHive(LOCALHOST, partial(execute, hive), hive.snapshots),
+            LOCAL + TELLING: LocalHive(LOCALHOST, partial(telling, hive), hive.snapshots),
             UNIX: await dialled(await process("rbee_hive")),
             TCP: await dialled(await process("bench.hive_server")),
             TCP + TELLING: await dialled(await process("bench.hive_server", "--telling")),

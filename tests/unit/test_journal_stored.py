@@ -78,21 +78,6 @@ async def test_its_tokens_are_merged(tmp_path: Path) -> None:
         assert max(len(event.completion.token_ids) for event in answer) <= 256
 
 
-async def test_it_waits_as_long_as_it_is_told_between_messages(tmp_path: Path) -> None:
-    asked: list[float] = []
-
-    def pause() -> float:
-        asked.append(1e-6)
-        return 1e-6
-
-    async with held_journal(tmp_path / "j") as held:
-        log = await stored(held)
-        async with aclosing(log.follow(0, pause)) as batches:
-            sizes = [len(batch) async for batch in batches]
-        assert max(sizes) <= BATCH_EVENTS_MAX
-        assert len(asked) == len(sizes) - 1
-
-
 async def test_who_reads_a_story_that_is_dropped_is_told(tmp_path: Path) -> None:
     async with held_journal(tmp_path / "j") as held:
         log = await stored(held)
