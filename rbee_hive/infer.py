@@ -35,6 +35,8 @@ async def infer(hive: Hive, operation: operation_pb2.InferOperation) -> operatio
         level=Level.DEBUG,
         model=worker.spec.alias or worker.spec.model,
         worker=worker.spec.id,
+        cute="{worker} hums the answer of {model}",
+        story='"I take this one", says {worker}, who knows {model}',
     )
     request = pb.GenerateRequest(sampling=operation.sampling)
     if operation.HasField("conversation"):

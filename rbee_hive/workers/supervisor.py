@@ -108,7 +108,14 @@ class Supervisor:
         """
         worker = self.get(worker_id)
         if worker.state in LIVING:
-            narrate("worker_stop", "stopping {worker}", target=worker_id, worker=worker_id)
+            narrate(
+                "worker_stop",
+                "stopping {worker}",
+                target=worker_id,
+                worker=worker_id,
+                cute="{worker} flies home",
+                story='"You may go home, {worker}", says the hive',
+            )
             await worker.stop(force=force)
         self._workers.pop(worker_id, None)
         self._changed()
@@ -133,6 +140,8 @@ class Supervisor:
                 "stopping idle {worker} to make room",
                 target=worker_id,
                 worker=worker_id,
+                cute="idle {worker} makes room in the comb",
+                story='"Make room, idle {worker}", says the hive',
             )
             await self.delete(worker_id, force=False)
         self._forget(wanted.model)
@@ -155,6 +164,8 @@ class Supervisor:
             model=wanted.alias or wanted.model,
             device=device.id,
             cores=decision.grant.cores,
+            cute="{worker} hatches on {device} to carry {model}",
+            story='"Take {model} to {device}, {worker}", says the hive',
         )
         worker = Worker(spec, self._changed)
         self._workers[worker_id] = worker
@@ -182,6 +193,8 @@ class Supervisor:
             target=worker.spec.id,
             worker=worker.spec.id,
             seconds=time.monotonic() - begin_s,
+            cute="{worker} is ready to fly after {seconds:.1f} s",
+            story='"Ready", says {worker} after {seconds:.1f} s',
         )
 
     def _forget(self, model: str) -> None:

@@ -210,6 +210,8 @@ class Worker:
                     target=self.spec.id,
                     worker=self.spec.id,
                     idle_s=idle_s,
+                    cute="{worker} flies home after {idle_s:.0f} s without work",
+                    story='"Nobody asked me for {idle_s:.0f} s", says {worker} and goes',
                 )
                 self._on(WorkerEvent.WAS_ASKED_TO_STOP)
                 if self._child is not None:
