@@ -48,7 +48,14 @@ async def run(name: str) -> None:
     async with AsyncExitStack() as stack:
         held = stack.enter_context(lock.held(paths.lock("hive"), "hive"))
         await stack.enter_async_context(bounded_output(paths.log_file("hive")))
-        narrate("hive_start", "starting hive {name}", target=name, name=name)
+        narrate(
+            "hive_start",
+            "starting hive {name}",
+            target=name,
+            name=name,
+            cute="hive {name} begins to hum",
+            story='"Everybody up", calls hive {name}',
+        )
         hive = await stack.enter_async_context(opened_hive(name, paths, settings))
         pacer = await stack.enter_async_context(pacing())
         runner = await stack.enter_async_context(running_jobs(partial(execute, hive), who="hive"))
@@ -67,7 +74,14 @@ async def run(name: str) -> None:
         held.publish(address=address, version=version("rbee"))
         announce(Ready(address=address, pid=os.getpid()))
         await stop_requested()
-        narrate("hive_stop", "stopping hive {name}", target=name, name=name)
+        narrate(
+            "hive_stop",
+            "stopping hive {name}",
+            target=name,
+            name=name,
+            cute="hive {name} falls silent",
+            story='"Home, everybody", calls hive {name}',
+        )
         runner.close("the hive stops")
 
 

@@ -68,6 +68,8 @@ async def _answer(
         level=Level.DEBUG,
         model=worker.spec.alias or worker.spec.model,
         worker=worker.spec.id,
+        cute="{worker} hums the answer of {model}",
+        story='"I take this one", says {worker}, who knows {model}',
     )
     result = await _generate(worker, request, taken)
     result.model, result.hive, result.worker_id = worker.spec.model, hive.name, worker.spec.id

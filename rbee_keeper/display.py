@@ -14,8 +14,9 @@ from rbee.v1 import job_pb2
 from rbee_keeper import units
 from rbee_keeper.answer import Answer
 from rbee_keeper.document import shown
+from rbee_keeper.voice import voiced
 from rbee_shared.contracts import wire
-from rbee_shared.narration.event import Level, Narration
+from rbee_shared.narration.event import Level, Mode, Narration
 from rbee_shared.narration.line import to_human
 from rbee_shared.narration.redact import clean
 
@@ -44,8 +45,15 @@ class Display(Protocol):
 class PlainDisplay:
     """A line a narration; for pipes, logs, and whoever wants all of it."""
 
-    def __init__(self, *, verbose: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        verbose: bool,
+        mode: Mode = Mode.HUMAN,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._verbose = verbose
+        self._mode = mode
         self._clock = clock
         self._answer = Answer()
         self._progress: dict[tuple[str, str], tuple[float, str]] = {}
@@ -62,7 +70,7 @@ class PlainDisplay:
 
     def narrate(self, narration: Narration) -> None:
         """Write one line, if it is wanted and not told a moment ago."""
-        narration = clean(narration)
+        narration = voiced(clean(narration), self._mode)
         measure = _measure(narration)
         if self._verbose:
             self._line(to_human(narration) + measure)
@@ -98,7 +106,13 @@ class PlainDisplay:
 
 
 class JsonDisplay:
-    """One JSON object a line, for programs: every event, and nothing else."""
+    """One JSON object a line, for programs: every event, and nothing else.
+
+    An event has the texts of all modes; `mode` is about the talk on stderr.
+    """
+
+    def __init__(self, *, mode: Mode = Mode.HUMAN) -> None:
+        self._mode = mode
 
     def event(self, event: job_pb2.JobEvent) -> None:
         """Write one event."""
@@ -113,27 +127,29 @@ class JsonDisplay:
     def narrate(self, narration: Narration) -> None:
         """Write talk that belongs to no job to stderr."""
         if narration.level >= Level.INFO:
-            sys.stderr.write(clean(narration).human + "\n")
+            sys.stderr.write(voiced(clean(narration), self._mode).human + "\n")
 
     def close(self) -> None:
         """Nothing is left to do."""
 
 
 @contextmanager
-def opened_display(*, as_json: bool, verbose: bool, whole: bool = False) -> Generator[Display]:
+def opened_display(
+    *, as_json: bool, verbose: bool, whole: bool = False, mode: Mode = Mode.HUMAN
+) -> Generator[Display]:
     """Draw for the block: JSON if asked for, live where a person watches, else plainly.
 
-    `whole`: every step leaves a line, however short it was.
+    `whole`: every step leaves a line, however short it was. `mode`: in whose voice.
     """
     display: Display
     if as_json:
-        display = JsonDisplay()
+        display = JsonDisplay(mode=mode)
     elif verbose or not sys.stderr.isatty() or os.environ.get("TERM") in DUMB_TERMINALS:
-        display = PlainDisplay(verbose=verbose)
+        display = PlainDisplay(verbose=verbose, mode=mode)
     else:
         from rbee_keeper.live import LASTING_S, LiveDisplay  # noqa: PLC0415 - pipes need no rich
 
-        display = LiveDisplay(lasting_s=0.0 if whole else LASTING_S)
+        display = LiveDisplay(lasting_s=0.0 if whole else LASTING_S, mode=mode)
     try:
         yield display
     finally:

@@ -3,6 +3,8 @@
 What stays on the screen is the answer, warnings, and a line for each step that took a while.
 """
 
+from dataclasses import replace
+
 from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
@@ -20,15 +22,29 @@ from rbee.v1 import job_pb2
 from rbee_keeper import output, units
 from rbee_keeper.answer import Answer
 from rbee_keeper.steps import Step, advance
+from rbee_keeper.voice import voiced
 from rbee_shared.contracts import wire
-from rbee_shared.narration.event import Level, Narration
+from rbee_shared.narration.event import Level, Mode, Narration
 from rbee_shared.narration.redact import clean
 
 LASTING_S = 1.0  # a step as long as this was waited for, and leaves a line
 BAR_WIDTH = 24
 BARS_FROM_WIDTH = 60  # columns of the terminal; a narrower one has words and numbers only
 WORDS = {Level.WARN: ("warning", "yellow"), Level.ERROR: ("error", "red")}
-NO_NEWS = {job_pb2.JOB_STATE_QUEUED: "waiting", job_pb2.JOB_STATE_RUNNING: "working"}
+CHECK, CHECK_ASCII, CHECK_CUTE = "✓", "+", "\N{HONEYBEE}"
+NO_NEWS = {
+    job_pb2.JOB_STATE_QUEUED: Narration(
+        "",
+        "",
+        "waiting",
+        0.0,
+        cute="queueing at the hive",
+        story='"One after the other", says the queen',
+    ),
+    job_pb2.JOB_STATE_RUNNING: Narration(
+        "", "", "working", 0.0, cute="buzzing", story='"Let me see", says the queen'
+    ),
+}
 
 
 class LiveDisplay:
@@ -38,13 +54,16 @@ class LiveDisplay:
     times, so that a story told again later looks the same.
     """
 
-    def __init__(self, *, lasting_s: float = LASTING_S) -> None:
+    def __init__(self, *, lasting_s: float = LASTING_S, mode: Mode = Mode.HUMAN) -> None:
         self._lasting_s = lasting_s
+        self._mode = mode
         self._answer = Answer()
         self._steps: list[Step] = []
         self._tasks: dict[tuple[int, bool], TaskID] = {}
         console = output.stderr()
-        self._check = "+" if console.options.ascii_only else "✓"
+        self._check = CHECK_CUTE if mode == Mode.CUTE else CHECK
+        if console.options.ascii_only:
+            self._check = CHECK_ASCII
         measure = _Measure(table_column=Column(no_wrap=True))
         self._progress = Progress(
             SpinnerColumn(
@@ -75,7 +94,7 @@ class LiveDisplay:
 
     def narrate(self, narration: Narration) -> None:
         """Draw one step; a warning stays."""
-        narration = clean(narration)
+        narration = voiced(clean(narration), self._mode)
         if narration.level < Level.INFO:
             return
         if narration.level in WORDS:
@@ -96,7 +115,7 @@ class LiveDisplay:
 
     def _change(self, state: job_pb2.JobState.ValueType, time_s: float) -> None:
         if state in NO_NEWS:
-            self._draw(Narration("", "", NO_NEWS[state], time_s))
+            self._draw(voiced(replace(NO_NEWS[state], time_s=time_s), self._mode))
         elif state == job_pb2.JOB_STATE_COMPLETED:
             self._leave(time_s)
         else:
@@ -114,7 +133,7 @@ class LiveDisplay:
             measure = step.progress if step.has_total() else None
             if key not in self._tasks:
                 total = measure.total if measure else None
-                self._tasks[key] = self._progress.add_task("", total=total)
+                self._tasks[key] = self._progress.add_task(step.human, total=total)
             self._progress.update(
                 self._tasks[key],
                 description=step.human,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from rbee_shared.narration.event import Mode
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show everything that is told on the way.")
@@ -75,6 +77,18 @@ def decimal(text: str) -> float:
     return value
 
 
+def parse_mode(text: str) -> Mode:
+    """Return a mode of telling.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    try:
+        return Mode(text.strip().lower())
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text}' is not one of {', '.join(Mode)}") from error
+
+
 Timeout = Annotated[
     float | None,
     typer.Option(
@@ -91,5 +105,14 @@ KeepAlive = Annotated[
         parser=parse_duration,
         metavar="DURATION",
         help="How long the worker lives on idle; for ever if not given.",
+    ),
+]
+Voice = Annotated[
+    Mode | None,
+    typer.Option(
+        "--mode",
+        parser=parse_mode,
+        metavar="MODE",
+        help="How to tell what happens: human, cute or story.",
     ),
 ]

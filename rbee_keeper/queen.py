@@ -1,18 +1,20 @@
 """The user's own queen: is it there, start it, talk to it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 
 from rbee_client import Client
 from rbee_keeper import output
 from rbee_keeper.display import Display, opened_display
+from rbee_keeper.voice import chosen
 from rbee_shared.errors import AlreadyExistsError, RbeeError, UnavailableError
 from rbee_shared.lifecycle import launch, lock
 from rbee_shared.lifecycle.lock import Holder
 from rbee_shared.limits import START_TIMEOUT_S
-from rbee_shared.narration.narrate import add_sink, set_actor
+from rbee_shared.narration.event import Level
+from rbee_shared.narration.narrate import heard_by, narrate, set_actor
 from rbee_shared.paths import Paths, resolve
 from rbee_shared.rpc.channel import connected
 
@@ -38,20 +40,25 @@ def running() -> Holder | None:
     return lock.holder_of(resolve().lock(NAME))
 
 
-async def ensure(display: Display, *, separate_hive: bool = False) -> tuple[Holder, bool]:
+async def ensure(
+    display: Display | None = None, *, separate_hive: bool = False
+) -> tuple[Holder, bool]:
     """Have a queen run; return it, and whether it was started now.
+
+    Its start is drawn on `display`, or on one of its own.
 
     Raises:
         RbeeError: why it cannot start.
     """
+    set_actor("keeper")
     lock_file = paths().lock(NAME)
     if lock.is_held(lock_file):
         return await _published(), False
-    set_actor("keeper")
-    add_sink(display.narrate)
     arguments = ["--separate-hive"] if separate_hive else []
+    log_file = paths().log_file(NAME)
     try:
-        await launch.launch("rbee_queen", arguments, name=NAME, log_file=paths().log_file(NAME))
+        with _drawn_on(display) as drawing, heard_by(drawing.narrate):
+            await launch.launch("rbee_queen", arguments, name=NAME, log_file=log_file)
     except AlreadyExistsError:
         return await _published(), False  # another keeper was quicker
     return await _published(), True
@@ -66,27 +73,45 @@ async def client(
     Raises:
         RbeeError: why it cannot start.
     """
-    async with AsyncExitStack() as stack:
-        if display is None:
-            display = stack.enter_context(opened_display(as_json=False, verbose=False))
-        holder, _ = await ensure(display, separate_hive=separate_hive)
-        if holder.version != version("rbee"):
-            output.say(
-                f"note: the queen is version {holder.version}, this is {version('rbee')};"
-                " `rbee queen stop` lets the next command start the new one"
-            )
+    holder, _ = await ensure(display, separate_hive=separate_hive)
+    if holder.version != version("rbee"):
+        output.say(
+            f"note: the queen is version {holder.version}, this is {version('rbee')};"
+            " `rbee queen stop` lets the next command start the new one"
+        )
 
-        told: RbeeError | None = None
+    told: RbeeError | None = None
 
-        async def come_back(why: RbeeError) -> None:
-            nonlocal told
+    async def come_back(why: RbeeError) -> None:
+        nonlocal told
+        with _drawn_on(display) as drawing:
             if why is not told:
                 told = why
-                output.say("the connection to the queen broke; taking the story up again")
-            await ensure(display, separate_hive=separate_hive)
+                _tell_broken(drawing)
+            await ensure(drawing, separate_hive=separate_hive)
 
-        channel = await stack.enter_async_context(connected(holder.address))
+    async with connected(holder.address) as channel:
         yield Client(channel, lost=come_back)
+
+
+def _tell_broken(display: Display) -> None:
+    with heard_by(display.narrate):
+        narrate(
+            "queen_reconnect",
+            "the connection to the queen broke; taking the story up again",
+            level=Level.WARN,
+            cute="the queen's hum broke off; flying back to her",
+            story='"Where did you go?" you ask the queen. "Go on, please"',
+        )
+
+
+@contextmanager
+def _drawn_on(display: Display | None) -> Generator[Display]:
+    if display is not None:
+        yield display
+        return
+    with opened_display(as_json=False, verbose=False, mode=chosen(None)) as drawing:
+        yield drawing
 
 
 async def _published() -> Holder:

@@ -133,7 +133,7 @@ async def _infer(queen: Queen, operation: pb.Operation) -> pb.Result:
         hive=chosen.hive,
         why=chosen.reason,
         cute="{model} flies to hive {hive}: {why}",
-        story='"{hive} shall answer with {model}", says the queen: {why}',
+        story='"{model} is for you, {hive}", says the queen: {why}',
     )
     result = await queen.link(chosen.hive).run(operation)
     result.infer.placement.CopyFrom(placement)

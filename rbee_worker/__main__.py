@@ -41,7 +41,14 @@ async def run(arguments: argparse.Namespace) -> None:
         RbeeError: why the model cannot be loaded.
     """
     folder: Path = arguments.model
-    narrate("worker_start", "worker {id} starts", target=arguments.id, id=arguments.id)
+    narrate(
+        "worker_start",
+        "worker {id} starts",
+        target=arguments.id,
+        id=arguments.id,
+        cute="{id} opens its eyes",
+        story='"Here I am", says {id}',
+    )
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(
             opened_engine(

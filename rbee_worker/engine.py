@@ -163,6 +163,8 @@ async def opened_engine(
         model=description.name,
         device=str(device),
         threads=threads,
+        cute="filling the comb on {device} with {threads} threads",
+        story='"Quiet, I am learning", says the worker on {device}',
     )
     begin_s = time.monotonic()
     length = min(max_len or description.context_length, description.context_length)
@@ -177,6 +179,8 @@ async def opened_engine(
         model=description.name,
         seconds=time.monotonic() - begin_s,
         context=length,
+        cute="the comb is full after {seconds:.1f} s, with room for {context} tokens",
+        story='"I know it all, and hold {context} tokens", says the worker after {seconds:.1f} s',
     )
     engine = Engine(StepLoop(session, frozenset(description.eos_token_ids)), tokenizer)
     engine.start()

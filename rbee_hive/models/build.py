@@ -13,7 +13,7 @@ from rbee_hive.models.convert import CONVERTER, Convert
 from rbee_hive.models.disk import storage_error
 from rbee_hive.models.fetch import REVISION_LENGTH, Fetched, fetch
 from rbee_hive.models.metadata import MetadataDamagedError, ModelFile, StoredModel
-from rbee_hive.models.progress import progress_of
+from rbee_hive.models.progress import HASHING, LINKING, progress_of
 from rbee_hive.models.reference import Reference, folder_name, told_as
 from rbee_hive.models.steps import Steps, hash_steps, in_steps
 from rbee_shared.narration.event import Level
@@ -48,6 +48,8 @@ async def build(reference: Reference, catalog: Catalog, convert: Convert) -> Sto
         model=name,
         reference=model.reference,
         size_bytes=model.size_bytes,
+        cute="{model} is in the honey store",
+        story='"{model} is ready", says the hive',
     )
     return model
 
@@ -90,13 +92,22 @@ async def _converted(
             target=name,
             model=name,
             twin=of_twin,
+            cute="{model} is honey already, as {twin}",
+            story='"We have {model} already, as {twin}", says the hive',
         )
         files = await _linked(reference, twin.folder, out)
         if files == twin.files:
             return _Built(out, files, CONVERTER)
         _tell_damaged(reference, f"the files of {of_twin} differ from their hashes")
         out = out.with_name("converted")
-    narrate("model_convert", "converting {model}", target=name, model=name)
+    narrate(
+        "model_convert",
+        "converting {model}",
+        target=name,
+        model=name,
+        cute="turning {model} into honey",
+        story='"Now make {model} ours", says the hive',
+    )
     await convert(fetched.path, out)
     return _Built(out, await _hashed(reference, out), CONVERTER)
 
@@ -105,7 +116,7 @@ async def _linked(reference: Reference, source: Path, out: Path) -> tuple[ModelF
     await asyncio.to_thread(out.mkdir)
     files = await asyncio.to_thread(local.files_of, source)
     size_bytes = await asyncio.to_thread(_size_of, files)
-    told = progress_of("model_link", "linking", reference, size_bytes)
+    told = progress_of(LINKING, reference, size_bytes)
     await in_steps(local.link_steps(files, out), told)
     return await _hashed(reference, out)
 
@@ -113,7 +124,7 @@ async def _linked(reference: Reference, source: Path, out: Path) -> tuple[ModelF
 async def _hashed(reference: Reference, folder: Path) -> tuple[ModelFile, ...]:
     files = await asyncio.to_thread(local.files_of, folder)
     size_bytes = await asyncio.to_thread(_size_of, files)
-    told = progress_of("model_verify", "hashing", reference, size_bytes)
+    told = progress_of(HASHING, reference, size_bytes)
     return await in_steps(_hash_all(files), told)
 
 
@@ -165,4 +176,6 @@ def _tell_damaged(reference: Reference, why: str) -> None:
         level=Level.WARN,
         model=name,
         why=why,
+        cute="{model} has gone sour: {why}",
+        story='"{model} is damaged", says the hive: {why}',
     )

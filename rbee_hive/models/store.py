@@ -111,7 +111,14 @@ class ModelStore:
             raise ModelNotFoundError(name)
         if in_use_by:
             raise ModelInUseError(name, in_use_by)
-        narrate("model_delete", "removing {model}", target=name, model=name)
+        narrate(
+            "model_delete",
+            "removing {model}",
+            target=name,
+            model=name,
+            cute="emptying the cells of {model}",
+            story='"Out with {model}", says the hive',
+        )
         try:
             await asyncio.to_thread(self._catalog.remove, folder)
         except OSError as error:
@@ -157,7 +164,13 @@ async def opened_store(
     except OSError as error:
         raise storage_error(error, folder) from error
     if swept:
-        narrate("model_sweep", "removing what {count} broken pulls left", count=len(swept))
+        narrate(
+            "model_sweep",
+            "removing what {count} broken pulls left",
+            count=len(swept),
+            cute="sweeping up what {count} broken pulls left",
+            story='"Who left this here?" asks the hive and sweeps up {count} broken pulls',
+        )
     async with asyncio.TaskGroup() as tasks:
         store = ModelStore(catalog, tasks, convert)
         try:

@@ -112,7 +112,7 @@ class Supervisor:
         """
         worker = self.get(worker_id)
         if worker.state in LIVING:
-            narrate("worker_stop", "stopping {worker}", target=worker_id, worker=worker_id)
+            _tell_stop(worker)
             await self._stop([worker], force=force)
         self._forget(worker)
         return worker
@@ -121,8 +121,7 @@ class Supervisor:
         """Stop all workers that use a model, side by side, each after what it is doing."""
         users = self.users_of(model)
         for worker in users:
-            worker_id = worker.spec.id
-            narrate("worker_stop", "stopping {worker}", target=worker_id, worker=worker_id)
+            _tell_stop(worker)
         await self._stop(users, force=False)
 
     def close(self) -> None:
@@ -165,6 +164,8 @@ class Supervisor:
             model=wanted.alias or wanted.model,
             device=device.id,
             cores=grant.cores,
+            cute="{worker} hatches on {device} to carry {model}",
+            story='"Take {model} to {device}, {worker}", says the hive',
         )
         worker = Worker(spec, self._changed)
         self._workers[worker_id] = worker
@@ -183,6 +184,8 @@ class Supervisor:
                 "stopping idle {worker} to make room",
                 target=worker_id,
                 worker=worker_id,
+                cute="idle {worker} makes room in the comb",
+                story='"Make room, idle {worker}", says the hive',
             )
         await self._stop([self._workers[each] for each in decision.evicted], force=False)
         return decision.grant
@@ -204,6 +207,8 @@ class Supervisor:
             target=worker.spec.id,
             worker=worker.spec.id,
             seconds=time.monotonic() - begin_s,
+            cute="{worker} is ready to fly after {seconds:.1f} s",
+            story='"Ready", says {worker} after {seconds:.1f} s',
         )
 
     async def _stop(self, workers: Iterable[Worker], *, force: bool) -> None:
@@ -233,6 +238,17 @@ class Supervisor:
     def _forget(self, worker: Worker) -> None:
         if self._workers.pop(worker.spec.id, None) is not None:
             self._changed()
+
+
+def _tell_stop(worker: Worker) -> None:
+    narrate(
+        "worker_stop",
+        "stopping {worker}",
+        target=worker.spec.id,
+        worker=worker.spec.id,
+        cute="{worker} flies home",
+        story='"You may go home, {worker}", says the hive',
+    )
 
 
 @asynccontextmanager

@@ -261,6 +261,8 @@ class Worker:
                     target=self.spec.id,
                     worker=self.spec.id,
                     idle_s=idle_s,
+                    cute="{worker} flies home after {idle_s:.0f} s without work",
+                    story='"Nobody asked me for {idle_s:.0f} s", says {worker} and goes',
                 )
                 self.retire()
                 await child.stop()

@@ -10,10 +10,11 @@ from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
 from rbee_keeper.lazy import noun
-from rbee_keeper.options import INT64_MAX, Json, Verbose, number
+from rbee_keeper.options import INT64_MAX, Json, Verbose, Voice, number
 from rbee_keeper.output import Column
 from rbee_keeper.rows import job_row
 from rbee_keeper.timings import where_time_went
+from rbee_keeper.voice import chosen
 from rbee_shared.errors import JobCancelledError
 
 app = noun("List, watch and cancel jobs.")
@@ -101,13 +102,14 @@ async def watch(
     ] = 1,
     as_json: Json = False,
     verbose: Verbose = False,
+    mode: Voice = None,
 ) -> None:
     """Show a job's whole story, then follow it live. Ctrl-C stops watching; the job goes on.
 
     Example: rbee job watch j-3f9a2c01d4e5
     """
-    async with queen.client() as client:
-        with opened_display(as_json=as_json, verbose=verbose, whole=True) as display:
+    with opened_display(as_json=as_json, verbose=verbose, whole=True, mode=chosen(mode)) as display:
+        async with queen.client(display) as client:
             try:
                 await result_of(client.watch(job_id, after - 1), display.event)
             except JobCancelledError as error:

@@ -10,9 +10,10 @@ from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
 from rbee_keeper.follow import run_job
 from rbee_keeper.lazy import noun, verb
-from rbee_keeper.options import Hive, Json, Model, Timeout, Verbose
+from rbee_keeper.options import Hive, Json, Model, Timeout, Verbose, Voice
 from rbee_keeper.output import Column
 from rbee_keeper.rows import model_row
+from rbee_keeper.voice import chosen
 
 app = noun("Fetch, list and remove models.")
 pull_app, list_app, show_app, rm_app = (verb() for _ in range(4))
@@ -32,17 +33,19 @@ COLUMNS = (
 @blocking
 async def pull(
     model: Model,
+    *,
     hive: Hive = "",
     timeout_s: Timeout = None,
     as_json: Json = False,
     verbose: Verbose = False,
+    mode: Voice = None,
 ) -> None:
     """Fetch a model, verify it, and convert it where needed. Done already: done at once.
 
     Example: rbee model pull smollm2
     """
     operation = pb.Operation(model_download=pb.ModelDownloadOperation(model=model, hive=hive))
-    with opened_display(as_json=as_json, verbose=verbose) as display:
+    with opened_display(as_json=as_json, verbose=verbose, mode=chosen(mode)) as display:
         async with queen.client(display) as client:
             result = await run_job(client, operation, display, timeout_s=timeout_s)
     found = result.model_download

@@ -10,7 +10,8 @@ from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
 from rbee_keeper.lazy import noun
 from rbee_keeper.logs import shown
-from rbee_keeper.options import Json, Verbose, number
+from rbee_keeper.options import Json, Verbose, Voice, number
+from rbee_keeper.voice import chosen
 from rbee_shared.errors import FailedPreconditionError
 from rbee_shared.lifecycle import launch
 from rbee_shared.paths import resolve
@@ -26,12 +27,13 @@ async def start(
     ] = False,
     as_json: Json = False,
     verbose: Verbose = False,
+    mode: Voice = None,
 ) -> None:
     """Start the queen in the background. One that runs already is left as it is.
 
     Example: rbee queen start
     """
-    with opened_display(as_json=False, verbose=verbose) as display:
+    with opened_display(as_json=False, verbose=verbose, mode=chosen(mode)) as display:
         holder, is_new = await queen.ensure(display, separate_hive=separate_hive)
     if as_json:
         output.show_json({"pid": holder.pid, "address": holder.address, "started": is_new})

@@ -23,9 +23,11 @@ from rbee_keeper.options import (
     Model,
     Timeout,
     Verbose,
+    Voice,
     decimal,
     number,
 )
+from rbee_keeper.voice import chosen
 from rbee_shared.contracts import wire
 from rbee_shared.errors import InvalidArgumentError
 from rbee_shared.ids import new_job_id
@@ -97,6 +99,7 @@ async def run(
     ] = False,
     as_json: Json = False,
     verbose: Verbose = False,
+    mode: Voice = None,
 ) -> None:
     """Ask a model; the answer streams to standard output, everything else to standard error.
 
@@ -123,7 +126,7 @@ async def run(
     else:
         _converse(asked, system, text)
     operation = pb.Operation(infer=asked)
-    with opened_display(as_json=as_json, verbose=verbose) as display:
+    with opened_display(as_json=as_json, verbose=verbose, mode=chosen(mode)) as display:
         async with queen.client(display, separate_hive=separate_hive) as client:
             if detach:
                 job_id = await _detached(client, operation, timeout_s, private=private)

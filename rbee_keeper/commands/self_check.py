@@ -6,8 +6,9 @@ from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
 from rbee_keeper.follow import run_job
 from rbee_keeper.lazy import verb
-from rbee_keeper.options import Json, Verbose
+from rbee_keeper.options import Json, Verbose, Voice
 from rbee_keeper.output import Column
+from rbee_keeper.voice import chosen
 from rbee_shared.errors import FailedPreconditionError
 
 app = verb()
@@ -17,13 +18,13 @@ COLUMNS = (Column("CHECK", "name"), Column("PASSED", "passed"), Column("DETAIL",
 
 @app.command()
 @blocking
-async def self_check(as_json: Json = False, verbose: Verbose = False) -> None:
+async def self_check(as_json: Json = False, verbose: Verbose = False, mode: Voice = None) -> None:
     """Prove on the running system that all parts hear each other, under one job id.
 
     Example: rbee self-check
     """
     operation = pb.Operation(self_check=pb.SelfCheckOperation())
-    with opened_display(as_json=False, verbose=verbose) as display:
+    with opened_display(as_json=False, verbose=verbose, mode=chosen(mode)) as display:
         async with queen.client(display) as client:
             checks = (await run_job(client, operation, display)).self_check.checks
     rows = [{"name": each.name, "passed": each.passed, "detail": each.detail} for each in checks]

@@ -11,9 +11,20 @@ from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
 from rbee_keeper.follow import run_job
 from rbee_keeper.lazy import noun, verb
-from rbee_keeper.options import Device, Hive, Json, KeepAlive, Model, Timeout, Verbose, number
+from rbee_keeper.options import (
+    Device,
+    Hive,
+    Json,
+    KeepAlive,
+    Model,
+    Timeout,
+    Verbose,
+    Voice,
+    number,
+)
 from rbee_keeper.output import Column
 from rbee_keeper.rows import worker_row
+from rbee_keeper.voice import chosen
 from rbee_shared.contracts import wire
 from rbee_shared.narration.redact import clean_text
 
@@ -55,6 +66,7 @@ async def spawn(
     timeout_s: Timeout = None,
     as_json: Json = False,
     verbose: Verbose = False,
+    mode: Voice = None,
 ) -> None:
     """Start a worker and wait until it takes requests; fetches the model where needed.
 
@@ -65,7 +77,7 @@ async def spawn(
     )
     if keep_alive is not None:
         asked.keep_alive.CopyFrom(wire.duration(keep_alive))
-    with opened_display(as_json=False, verbose=verbose) as display:
+    with opened_display(as_json=False, verbose=verbose, mode=chosen(mode)) as display:
         async with queen.client(display) as client:
             operation = pb.Operation(worker_spawn=asked)
             result = await run_job(client, operation, display, timeout_s=timeout_s)

@@ -81,6 +81,8 @@ def _write_model(file: GgufFile, shape: Shape, folder: Path, name: str) -> None:
             model=name,
             layer=done,
             layers=total,
+            cute="filling comb {layer} of {layers} with honey",
+            story='"Layer {layer} of {layers}", counts the hive',
         )
 
     with _written(folder / DATA_FILE) as data:

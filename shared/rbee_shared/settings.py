@@ -5,6 +5,7 @@ environment. An unknown key is an error that names the nearest known one.
 """
 
 import difflib
+import enum
 import math
 import os
 import tomllib
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rbee_shared.errors import InvalidArgumentError
+from rbee_shared.narration.event import Mode
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -27,6 +29,7 @@ class Settings:
     queen_separate_hive: bool = False
     hive_keep_alive_s: float = -1.0  # workers live on idle for so long; negative: for ever
     hive_cores: int = 0  # cores for all workers; 0: all of the machine
+    keeper_mode: Mode = Mode.HUMAN  # in whose voice the command line tells what happens
 
 
 def load(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -75,14 +78,22 @@ def _typed(name: str, value: Any) -> Any:
     typed = _read(kind, value) if isinstance(value, str) else _checked(kind, value)
     if typed is None:
         raise InvalidArgumentError(
-            f"the setting `{_dotted(name)}` is not {_KINDS[kind]}", reason="SETTING_MALFORMED"
+            f"the setting `{_dotted(name)}` is not {_wanted(kind)}", reason="SETTING_MALFORMED"
         )
     return typed
 
 
-def _read(kind: type, text: str) -> Any:
+def _wanted(kind: type[Any]) -> str:
+    if issubclass(kind, enum.Enum):
+        return f"one of {', '.join(each.value for each in kind)}"
+    return _KINDS[kind]
+
+
+def _read(kind: type[Any], text: str) -> Any:
     if kind is bool:
         return _WORDS.get(text.strip().lower())
+    if issubclass(kind, enum.Enum):
+        text = text.strip().lower()
     try:
         return _checked(kind, kind(text))
     except ValueError:

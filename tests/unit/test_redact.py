@@ -26,6 +26,32 @@ SECRETS = [
     "client_secret:abc.def-ghi",
     "hf_\u200babcdefghijklmnop",
     "tok\x1b[31men=abc.def-ghi",
+    "Authorization: Basic abc.def-ghi==",
+    "authorization=token abc.def-ghi",
+    "'Authorization': 'Bearer abc.def-ghi'",
+    "BEARER\tabc.def-ghi",
+    "bearer: abc.def-ghi",
+    'Bearer "abc.def-ghi two words"',
+    "b\u200be\u2060arer abc.def-ghi",
+    "x_hf_abcdefghijklmnop",
+    "https://hub/hf_abcdefghijklmnop/resolve",
+    "apikey=abc.def-ghi",
+    "ApiKey : abc.def-ghi",
+    "api-key='abc.def-ghi two words'",
+    "secret_key=abc.def-ghi",
+    "AWS_SECRET_ACCESS_KEY=abc.def-ghi",
+    "privateKey: abc.def-ghi",
+    "accessToken: abc.def-ghi",
+    "DB_PASSWORD=abc.def-ghi",
+    "passwd:abc.def-ghi",
+    "passphrase = abc.def-ghi",
+    '{\\"password\\": \\"abc.def-ghi\\"}',
+    "key\r\n=\r\nabc.def-ghi",
+    "key\u202e=abc.def-ghi",
+    "--token abc.def-ghi",
+    "serve --hf-token 'abc.def-ghi two words'",
+    "http://user:abc.def-ghi@proxy:3128/",
+    "socks5://:abc.def-ghi@proxy",
 ]
 
 
@@ -45,6 +71,13 @@ def test_a_secret_is_taken_out(text: str) -> None:
         "tokens: 12",
         "starting w-1 on cpu",
         "the key is lost",
+        "--max-tokens 12",
+        "--token-file /run/x",
+        "--token --quiet",
+        "http://proxy:3128/a@b",
+        "half_of_it is done",
+        "no bearer",
+        "authorization is needed",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -83,7 +116,9 @@ def test_a_long_text_is_cut_and_says_so() -> None:
 @pytest.mark.parametrize(
     "unit",
     ["a-", "a", "token ", "token", "bearer ", "bearer", " ", "key='", "\x1b[", "\x1b]", "-_",
-     'token="', "key = ", "key=[REDACTED", "hf_", "\x1b[0", "api_key-"],
+     'token="', "key = ", "key=[REDACTED", "hf_", "\x1b[0", "api_key-", "\\", "key\\", "key=\\",
+     "--token ", "--", "authorization: token ", "authorization ", "://", "://a:", "://:",
+     "bearer: ", "access_key"],
 )  # fmt: skip
 def test_hostile_text_takes_no_time(unit: str) -> None:
     text = (unit * 8192)[:8192]

@@ -16,6 +16,14 @@ class Level(enum.IntEnum):
     ERROR = 4
 
 
+class Mode(enum.StrEnum):
+    """In whose voice a person wants to be told."""
+
+    HUMAN = "human"
+    CUTE = "cute"
+    STORY = "story"
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a step is. `total` 0 means that nobody knows; `unit` is `bytes`, `steps` or empty."""
@@ -27,7 +35,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Narration:
-    """One thing told, in the present tense. `time_s` is seconds since the epoch."""
+    """One thing told, in the present tense. `time_s` is seconds since the epoch.
+
+    `cute` and `story` say what `human` says, in the voice of those modes; empty for none.
+    """
 
     actor: str
     action: str

@@ -5,7 +5,8 @@ programs. It is not a log line about code; use `logging` for that. Where it goes
 context alone: inside a job to that job's log, else to the daemon's own sinks (a line on stdout).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from time import time
 from typing import Any
@@ -34,6 +35,16 @@ def set_component(actor: str) -> None:
 def add_sink(sink: Sink) -> None:
     """Send every narration that belongs to no job to `sink`, which must not block."""
     _sinks.append(sink)
+
+
+@contextmanager
+def heard_by(sink: Sink) -> Generator[None]:
+    """Do what `add_sink` does, for the block."""
+    _sinks.append(sink)
+    try:
+        yield
+    finally:
+        _sinks.remove(sink)
 
 
 def narrate(
