@@ -65,7 +65,7 @@ def test_who_waits_for_an_answer_gets_it_from_the_next_queen(pool: Home, whole: 
     rest, stderr = running.communicate(timeout=60)
     assert running.returncode == 0, stderr
     assert first + rest == whole
-    told = "the connection to the queen broke; taking the story up again"
+    told = "warning: the connection to the queen broke; taking the story up again"
     assert stderr.splitlines().count(told) == 1
     assert "the queen is back; going on with localhost" in stderr
 
