@@ -17,7 +17,7 @@ from rbee_shared.errors import NotFoundError, RbeeError, UnavailableError
 from tests.story.outcome import faults_of_end
 from tests.story.script import Script
 from tests.story.validator import Reading, faults_of
-from tests.story.world import Forge, World, opened_world
+from tests.story.world import Forge, Keeper, World, opened_world
 
 JOBS_MAX = 4
 ACTIONS = 12
@@ -63,12 +63,15 @@ class History:
         self._client = client
         self._tasks = tasks
         self._jobs: list[Told] = []
+        self._keepers: list[Keeper] = []
 
     async def play(self) -> list[str]:
         """Do everything, wait for all ends, and return what is wrong."""
         actions = {
             self._submit: 6,
             self._watch: 6,
+            self._start_keeper: 1,
+            self._kill_keeper: 1,
             self._leave: 2,
             self._cancel: 2,
             self._cut_client: 2,
@@ -109,6 +112,27 @@ class History:
         after = self._chance.choice((0, self._chance.choice(told.places)))
         reading = Reading(f"watcher {len(told.readings)} after {after}", after)
         self._read(told, reading, self._client.watch(told.id, after))
+
+    async def _start_keeper(self) -> None:
+        told = self._chance.choice([told for told in self._jobs if told.heard] or self._jobs)
+        after = self._chance.choice((0, self._chance.choice(told.places)))
+        keeper = await self._world.watch(told.id, after)
+        reading = Reading(f"keeper {len(told.readings)} after {after}", after)
+        told.readings.append(reading)
+        told.watchers.append(self._tasks.create_task(self._hearing(told, reading, keeper)))
+        self._keepers.append(keeper)
+
+    async def _kill_keeper(self) -> None:
+        if self._keepers:
+            self._chance.choice(self._keepers).kill()
+
+    async def _hearing(self, told: Told, reading: Reading, keeper: Keeper) -> None:
+        was_heard = told.heard
+        try:
+            await keeper.ended()
+        finally:
+            reading.events.extend(keeper.events())
+        reading.complete = was_heard and not keeper.killed
 
     async def _leave(self) -> None:
         told = self._chance.choice(self._jobs)

@@ -9,6 +9,10 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+import psutil
+from google.protobuf import json_format
+
+from rbee.v1 import job_pb2
 from rbee_client import Client
 from rbee_shared.lifecycle import lock
 from rbee_shared.rpc.channel import connected
@@ -26,12 +30,12 @@ class Forge:
         self._process = process
         self._one_at_a_time = asyncio.Lock()
 
-    async def start(self, role: str, folder: Path) -> int:
+    async def start(self, role: str, folder: Path, *arguments: str) -> int:
         """Start one and return its pid; it is not ready yet."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         async with self._one_at_a_time:
-            self._process.stdin.write(f"{role} {folder}\n".encode())
+            self._process.stdin.write(" ".join((role, str(folder), *arguments)).encode() + b"\n")
             return int(await self._process.stdout.readline())
 
 
@@ -49,6 +53,33 @@ async def opened_forge() -> AsyncGenerator[Forge]:
         await process.wait()
 
 
+class Keeper:
+    """A `rbee job watch --json` in a process of its own."""
+
+    def __init__(self, pid: int, file: Path) -> None:
+        self.pid = pid
+        self.killed = False
+        self._file = file
+
+    def kill(self) -> None:
+        """Kill it, as nobody can prepare for."""
+        self.killed = True
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    async def ended(self) -> None:
+        """Wait until it has ended."""
+        while True:  # a process of another process: there is no event to wait for
+            if not psutil.pid_exists(self.pid):
+                return
+            await asyncio.sleep(POLL_S)
+
+    def events(self) -> list[job_pb2.JobEvent]:
+        """Return the events that it printed; a last line that was cut is none."""
+        lines = self._file.read_bytes().split(b"\n")[:-1] if self._file.exists() else []
+        return [json_format.Parse(line, job_pb2.JobEvent()) for line in lines]
+
+
 class World:
     """One home with its two daemons. Made by `opened_world`."""
 
@@ -58,6 +89,7 @@ class World:
         self.client_link = client_link
         self._forge = forge
         self._pids: dict[str, int] = {}
+        self._keepers: list[Keeper] = []
         self.deaths: list[str] = []  # of daemons and links
 
     async def start(self, role: str) -> None:
@@ -70,6 +102,14 @@ class World:
                 if holder is not None and holder.pid == pid:
                     return
                 await asyncio.sleep(POLL_S)
+
+    async def watch(self, job_id: str, after: int) -> Keeper:
+        """Start a keeper that watches a job after that sequence."""
+        arguments = ("job", "watch", job_id, "--json", "--from", str(after + 1))
+        pid = await self._forge.start("keeper", self.folder, *arguments)
+        keeper = Keeper(pid, self.folder / f"keeper-{pid}.out")
+        self._keepers.append(keeper)
+        return keeper
 
     def kill(self, role: str) -> None:
         """Kill a daemon, as nobody can prepare for."""
@@ -85,6 +125,8 @@ class World:
 
     def close(self) -> None:
         """Kill what still runs."""
+        for keeper in self._keepers:
+            keeper.kill()
         for role in list(self._pids):
             self.kill(role)
 
