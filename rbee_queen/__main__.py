@@ -34,6 +34,7 @@ from rbee_shared.lifecycle.daemon import run_daemon
 from rbee_shared.lifecycle.logfile import bounded_output
 from rbee_shared.lifecycle.ready import Ready, announce
 from rbee_shared.lifecycle.signals import stop_requested
+from rbee_shared.limits import MIB
 from rbee_shared.narration.line import write_line
 from rbee_shared.narration.narrate import add_sink, narrate, set_actor
 from rbee_shared.paths import resolve
@@ -81,7 +82,9 @@ async def run(*, separate_hive: bool) -> None:
             )
         )
         await recover(journal, runner, partial(resume, queen))
-        await stack.enter_async_context(tidying(journal, queen.jobs))
+        await stack.enter_async_context(
+            tidying(journal, queen.jobs, bytes_max=settings.queen_journal_mib * MIB)
+        )
 
         def add_services(server: grpc.aio.Server) -> list[str]:
             jobs = JobService(runner, pacer.pause_s)

@@ -30,12 +30,14 @@ RESTART_S, RESTART_S_MAX = 1.0, 60.0  # between two looks at a hive that died
 class Queen:
     """The control plane of one user. Made by `opened_queen`."""
 
-    def __init__(self, links: Mapping[str, HiveLink], watch: Watch) -> None:
+    def __init__(
+        self, links: Mapping[str, HiveLink], watch: Watch, *, kept_s: float = JOURNAL_KEPT_S
+    ) -> None:
         self._links = links
         self._start_time_s = time.time()
         self.watch = watch
         self.addresses: list[str] = []
-        self.jobs = JobRegistry(kept_s=JOURNAL_KEPT_S)
+        self.jobs = JobRegistry(kept_s=kept_s)
 
     def link(self, hive: str) -> HiveLink:
         """Return the way to a hive that the fleet knows."""
@@ -69,7 +71,7 @@ async def opened_queen(
         else:
             link = await stack.enter_async_context(embedded_hive(paths, settings))
         watch = await stack.enter_async_context(watching([link]))
-        yield Queen({link.name: link}, watch)
+        yield Queen({link.name: link}, watch, kept_s=settings.queen_jobs_kept_s)
 
 
 @asynccontextmanager

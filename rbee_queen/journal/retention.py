@@ -17,20 +17,23 @@ TEXTS_EACH = 10  # times that it tidies; what is forgotten is scrubbed out of th
 
 
 @asynccontextmanager
-async def tidying(journal: Journal, registry: JobRegistry) -> AsyncGenerator[None]:
+async def tidying(
+    journal: Journal, registry: JobRegistry, *, bytes_max: int
+) -> AsyncGenerator[None]:
     """Tidy again and again while the block runs."""
     async with asyncio.TaskGroup() as tasks:
-        again = tasks.create_task(_again(journal, registry), name="journal retention")
+        again = tasks.create_task(_again(journal, registry, bytes_max), name="journal retention")
         try:
             yield
         finally:
             again.cancel()
 
 
-async def _again(journal: Journal, registry: JobRegistry) -> None:
+async def _again(journal: Journal, registry: JobRegistry, bytes_max: int) -> None:
     for turn in count():
         try:
-            await tidy(journal, registry, time(), with_texts=turn % TEXTS_EACH == 0)
+            with_texts = turn % TEXTS_EACH == 0
+            await tidy(journal, registry, time(), bytes_max=bytes_max, with_texts=with_texts)
         except DataLossError as error:
             logging.warning("%s", error)  # whoever reads it is told; writing goes on or says so
         await asyncio.sleep(JOURNAL_TIDY_S)

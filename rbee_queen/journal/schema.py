@@ -101,7 +101,7 @@ def _open(file: Path) -> sqlite3.Connection:
 def _check(connection: sqlite3.Connection) -> None:
     (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if said != "ok":
-        raise _damage(said.partition("\n")[0])
+        raise _damage(said.splitlines()[-1])  # the first may be a headline
 
 
 def _check_jobs(connection: sqlite3.Connection) -> None:

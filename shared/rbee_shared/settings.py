@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rbee_shared.errors import InvalidArgumentError
+from rbee_shared.limits import JOURNAL_BYTES_MAX, JOURNAL_KEPT_S, MIB
 from rbee_shared.narration.event import Mode
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -27,6 +28,8 @@ class Settings:
 
     queen_listen: str = "127.0.0.1:7833"
     queen_separate_hive: bool = False
+    queen_jobs_kept_s: float = JOURNAL_KEPT_S  # jobs and their stories, after their end
+    queen_journal_mib: int = JOURNAL_BYTES_MAX // MIB  # more: the oldest are forgotten
     hive_keep_alive_s: float = -1.0  # workers live on idle for so long; negative: for ever
     hive_cores: int = 0  # cores for all workers; 0: all of the machine
     keeper_mode: Mode = Mode.HUMAN  # in whose voice the command line tells what happens
