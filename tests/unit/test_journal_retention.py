@@ -15,7 +15,7 @@ from rbee_shared.errors import JobNotFoundError
 from rbee_shared.jobs import registry as registry_module
 from rbee_shared.jobs.log import JobLog
 from rbee_shared.jobs.registry import LOOKUPS_KEPT_MAX, JobEntry
-from rbee_shared.limits import BATCH_EVENTS_MAX, JOURNAL_KEPT_S, TEXT_KEPT_S
+from rbee_shared.limits import BATCH_EVENTS_MAX, JOURNAL_BYTES_MAX, JOURNAL_KEPT_S, TEXT_KEPT_S
 from tests.journals import (
     COMPLETED,
     HeldJournal,
@@ -171,7 +171,10 @@ async def test_tidying_goes_on_as_long_as_its_block(
     monkeypatch.setattr(retention, "JOURNAL_TIDY_S", 0.01)
     file = tmp_path / "j"
     async with held_journal(file) as held:
-        async with asyncio.timeout(5), tidying(held.journal, held.registry):
+        async with (
+            asyncio.timeout(5),
+            tidying(held.journal, held.registry, bytes_max=JOURNAL_BYTES_MAX),
+        ):
             for _ in range(2):  # at its begin, and again
                 await add_ended(held, "j-1", end_s=1.0)
                 await until(lambda: held.registry.find("j-1") is None)
@@ -188,7 +191,10 @@ async def test_tidying_outlives_a_file_that_cannot_be_written(
     async with held_journal(file) as held:
         await add_ended(held, "j-1", end_s=1.0)
         await held.sql("PRAGMA query_only = ON")
-        async with asyncio.timeout(5), tidying(held.journal, held.registry):
+        async with (
+            asyncio.timeout(5),
+            tidying(held.journal, held.registry, bytes_max=JOURNAL_BYTES_MAX),
+        ):
             await until(lambda: "readonly" in caplog.text)
             await held.sql("PRAGMA query_only = OFF")
             await until(lambda: rows_in(file) == [])
