@@ -15,7 +15,7 @@ from rbee_shared.errors import JobNotFoundError
 from rbee_shared.jobs import registry as registry_module
 from rbee_shared.jobs.log import JobLog
 from rbee_shared.jobs.registry import LOOKUPS_KEPT_MAX, JobEntry
-from rbee_shared.limits import BATCH_EVENTS_MAX, JOURNAL_BYTES_MAX, JOURNAL_KEPT_S, TEXT_KEPT_S
+from rbee_shared.limits import BATCH_EVENTS_MAX, JOURNAL_KEPT_S, MIB, TEXT_KEPT_S
 from tests.journals import (
     COMPLETED,
     HeldJournal,
