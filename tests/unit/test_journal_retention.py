@@ -173,7 +173,7 @@ async def test_tidying_goes_on_as_long_as_its_block(
     async with held_journal(file) as held:
         async with (
             asyncio.timeout(5),
-            tidying(held.journal, held.registry, bytes_max=JOURNAL_BYTES_MAX),
+            tidying(held.journal, held.registry, bytes_max=MIB),
         ):
             for _ in range(2):  # at its begin, and again
                 await add_ended(held, "j-1", end_s=1.0)
@@ -193,7 +193,7 @@ async def test_tidying_outlives_a_file_that_cannot_be_written(
         await held.sql("PRAGMA query_only = ON")
         async with (
             asyncio.timeout(5),
-            tidying(held.journal, held.registry, bytes_max=JOURNAL_BYTES_MAX),
+            tidying(held.journal, held.registry, bytes_max=MIB),
         ):
             await until(lambda: "readonly" in caplog.text)
             await held.sql("PRAGMA query_only = OFF")
