@@ -54,8 +54,9 @@ class Client:
         Args:
             channel: to the queen.
             token: the owner's token; empty where none is asked for.
-            lost: called when a stream broke, and again each `LOST_AGAIN_S` while it cannot be
-                taken up: a queen that dies may hold its lock a moment longer than its streams.
+            lost: called when a stream broke, and again, with the same error, each `LOST_AGAIN_S`
+                while it cannot be taken up: a queen that dies may hold its lock a moment longer
+                than its streams.
         """
         self._jobs: rpc.JobServiceAsyncStub = rpc.JobServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
@@ -191,7 +192,7 @@ class Client:
                     call = begin()
                     continue
                 call = self._watch(job_id, reading.after)
-                await self._connected(call, error)
+                await self._connected(call, reading.why or error)
 
     async def _connected(self, call: Any, why: RbeeError) -> None:
         connecting = asyncio.ensure_future(call.wait_for_connection())
@@ -214,6 +215,7 @@ class _Reading:
     def __init__(self, after: int) -> None:
         self._first = self.after = after
         self._breaks = 0
+        self.why: RbeeError | None = None  # the first of the breaks since the last event
         self.ended = False
 
     async def events(self, call: Any) -> AsyncGenerator[job_pb2.JobEvent]:
@@ -239,6 +241,7 @@ class _Reading:
             JobNotFoundError.reason,
         ):
             raise error
+        self.why = error if not self._breaks else self.why
         self._breaks += 1
         if unknown and self.after > self._first:
             raise QueenLostError(f"{PEER} came back without the job") from error
