@@ -158,7 +158,7 @@ async def opened_engine(
     description = ModelDescription.read(folder)
     narrate(
         "model_load",
-        "loading {model} on {device} with {threads} threads",
+        "loading the model on {device} with {threads} threads",
         target=str(device),
         model=description.name,
         device=str(device),
@@ -174,7 +174,7 @@ async def opened_engine(
     )
     narrate(
         "model_loaded",
-        "{model} is loaded after {seconds:.1f} s, context {context} tokens",
+        "the model is loaded after {seconds:.1f} s, context {context} tokens",
         target=str(device),
         model=description.name,
         seconds=time.monotonic() - begin_s,

@@ -75,7 +75,7 @@ def _write_model(file: GgufFile, shape: Shape, folder: Path, name: str) -> None:
     def told(done: int, total: int) -> None:
         narrate(
             "model_convert",
-            "converting {model}: layer {layer} of {layers}",
+            "converting layer {layer} of {layers}",
             target=name,
             progress=Progress(done, total, "steps"),
             model=name,
