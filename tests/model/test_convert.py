@@ -128,7 +128,7 @@ def test_a_conversion_tells_each_layer_to_its_parent(tmp_path: Path) -> None:
     assert {(each["actor"], each["action"], each["target"]) for each in told} == {
         ("convert", "model_convert", "Tiny")
     }
-    assert told[1]["human"] == "converting Tiny: layer 1 of 2"
+    assert told[1]["human"] == "converting layer 1 of 2"
     assert result.stderr == ""
 
 
