@@ -183,9 +183,7 @@ async def test_one_of_two_who_leaves_does_not_stop_the_start(
 
 @pytest.mark.parametrize("force", [False, True])
 async def test_a_worker_deleted_while_it_starts_is_stopped_not_failed(
-    force: bool,  # noqa: FBT001
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, force: bool
 ) -> None:
     async with pooled(tmp_path, monkeypatch) as pool:
         wanted = pool.wanted(starts_at=fifo(tmp_path, "gate"))

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import pytest
@@ -119,8 +120,6 @@ def test_a_terminal_that_can_take_nothing_back_is_drawn_plainly(
 
 def test_a_pipe_needs_no_drawing_library() -> None:
     # in a process of its own: others of this one have loaded it
-    import subprocess  # noqa: PLC0415
-
     code = (
         "import sys; from rbee_keeper.display import opened_display\n"
         "with opened_display(as_json=False, verbose=False): pass\n"

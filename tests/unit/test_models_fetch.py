@@ -106,7 +106,7 @@ def serving(
             reached.set()
             hold.wait()
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base names it so
             pass
 
     (folder / "tiny-model").mkdir()
