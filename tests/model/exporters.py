@@ -307,6 +307,7 @@ def _settings(of: Weights, *, is_genai: bool) -> dict[str, Any]:
         "head_dim": of.head_dim,
         "vocab_size": of.vocabulary,
         "max_position_embeddings": of.context,
+        "tie_word_embeddings": of.is_tied,
         "bos_token_id": bos,
         "eos_token_id": eos,
     }

@@ -15,6 +15,7 @@ gguf: Any = untyped_gguf
 make: Any = untyped_onnx.helper
 
 BLOCK = 32
+HEAD = "output.weight"
 MATRICES = {
     "q": "attn_q",
     "k": "attn_k",
@@ -42,6 +43,7 @@ class Weights:
         self.epsilon = float(self.field("llama.attention.layer_norm_rms_epsilon"))
         self._tensors = {each.name: each for each in self._reader.tensors}
         self.vocabulary = int(self._tensors["token_embd.weight"].shape[1])
+        self.is_tied = HEAD not in self._tensors
         self._store_all()
 
     def field(self, key: str) -> Any:
@@ -57,8 +59,7 @@ class Weights:
         self._store("embedding.z", np.full((self.vocabulary, self.hidden // BLOCK), 128, np.uint8))
         kind, (rows, blocks, block), *place = self.stored["embedding.q"]
         self.stored["embedding.flat"] = (kind, (rows, blocks * block), place[0], place[1])
-        head = "output.weight"
-        self._matrix("head", self._floats(head) if head in self._tensors else embedding)
+        self._matrix("head", embedding if self.is_tied else self._floats(HEAD))
         self._store("norm", self._floats("output_norm.weight"))
         for layer in range(self.layers):
             self._store(f"{layer}.norm1", self._floats(f"blk.{layer}.attn_norm.weight"))
