@@ -36,6 +36,27 @@ def measure(progress: Progress) -> str:
     return f"{done}{between} of {total} {total_unit}"
 
 
+def rate(bytes_per_second: float) -> str:
+    """Return a rate in binary units."""
+    return f"{size(bytes_per_second)}/s"
+
+
+def pace(progress: Progress) -> str:
+    """Return how fast bytes come and how long they still take; empty where nobody knows."""
+    if not progress.rate or progress.unit != "bytes":
+        return ""
+    if not progress.remaining_s:
+        return rate(progress.rate)
+    return f"{rate(progress.rate)}, {span(max(1, round(progress.remaining_s)))} left"
+
+
+def clock(span_s: float) -> str:
+    """Return a length of time as a clock counts it: `1:02:03`."""
+    minutes, seconds = divmod(round(span_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
 def span(span_s: float) -> str:
     """Return a length of time in at most its two largest units: `2 hours 5 minutes`."""
     if span_s < SPANS[-2][1]:
