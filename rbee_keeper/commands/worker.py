@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rbee.v1 import operation_pb2 as pb
-from rbee_keeper import output, queen
+from rbee_keeper import here, output, queen
 from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
 from rbee_keeper.follow import run_job
@@ -73,7 +73,11 @@ async def spawn(
     Example: rbee worker spawn smollm2 --device cpu:0
     """
     asked = pb.WorkerSpawnOperation(
-        model=model, hive=hive, device=device, cores=cores, context_length=context
+        model=here.named(model, hive),
+        hive=hive,
+        device=device,
+        cores=cores,
+        context_length=context,
     )
     if keep_alive is not None:
         asked.keep_alive.CopyFrom(wire.duration(keep_alive))

@@ -10,8 +10,9 @@ from rbee_keeper import output
 from rbee_keeper.commands import hive, job, model, worker
 from rbee_keeper.display import JsonDisplay, PlainDisplay
 from rbee_keeper.live import LiveDisplay
+from rbee_keeper.model_rows import model_row
 from rbee_keeper.output import Column, Row
-from rbee_keeper.rows import hive_row, job_row, model_row, worker_row
+from rbee_keeper.rows import hive_row, job_row, worker_row
 from rbee_shared.errors import RbeeError
 from rbee_shared.narration.event import Level, Narration, Progress
 from tests.job_events import token, told
