@@ -57,10 +57,12 @@ def needs(model: model_pb2.Model) -> dict[str, Any]:
 
 
 def listed(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a model's row as a table has it: a short revision, and whether it is an old one."""
+    """Return a model's row as a table has it: short, without zeros that nobody counted."""
     is_old = row["superseded"] and row["state"] == "available"
     return {
         **row,
+        "context_length": row["context_length"] or None,
+        "size_bytes": row["size_bytes"] or None,
         "revision": row["revision"][:REVISION_SHOWN],
         "state": SUPERSEDED if is_old else row["state"],
     }

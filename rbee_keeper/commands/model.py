@@ -85,7 +85,8 @@ async def show(model: Model, hive: Hive = "", as_json: Json = False) -> None:
     if as_json:
         output.show_json({**model_row(found), "fits": fits, "files": files})
         return
-    output.show_facts(identity(found), as_json=False)
+    parameters = found.parameter_count or None
+    output.show_facts({**identity(found), "parameters": parameters}, as_json=False)
     output.show_gap()
     output.show_facts(origin(found), as_json=False)
     output.show_gap()

@@ -72,8 +72,8 @@ async def verify(
     looked_at = f"{files} of {units.counted(models, 'model')}"
     if left:
         hint = REPAIR_FAILED if repair else ModelsDamagedError.hint
-        raise ModelsDamagedError(f"of {looked_at}, {left} damaged and not repaired", hint=hint)
-    how = f"{len(faults)} repaired, the rest as it came" if faults else "all as it came"
+        raise ModelsDamagedError(f"{units.counted(left, 'fault')} in {looked_at}", hint=hint)
+    how = f"{units.counted(len(faults), 'fault')} repaired" if faults else "all as they came"
     output.say(f"checked {looked_at}: {how}")
 
 

@@ -223,7 +223,7 @@ async def test_what_is_damaged_is_shown_and_fails(rbee: Keeper) -> None:
         f"{NAME}  model.onnx  no        its hash differs",
     ]
     assert done.err.splitlines() == [
-        "error: of 3 files of 1 model, 1 damaged and not repaired",
+        "error: 1 fault in 3 files of 1 model",
         "hint: `rbee model verify --repair` puts good files in their place",
     ]
     assert rbee.last().model == ""
@@ -235,13 +235,13 @@ async def test_what_was_repaired_is_shown_and_does_not_fail(rbee: Keeper) -> Non
     found = json.loads(done.out)
     assert (found["models"], found["files"]) == (1, 3)
     assert [fault["repaired"] for fault in found["faults"]] == [True]
-    assert done.err == "checked 3 files of 1 model: 1 repaired, the rest as it came\n"
+    assert done.err == "checked 3 files of 1 model: 1 fault repaired\n"
 
 
 async def test_what_is_whole_has_nothing_to_show(rbee: Keeper) -> None:
     done = await rbee("model", "verify", "whole")
     assert (done.code, done.out) == (0, "")
-    assert done.err == "checked 3 files of 1 model: all as it came\n"
+    assert done.err == "checked 3 files of 1 model: all as they came\n"
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,16 @@ def test_the_rate_and_the_time_left_are_the_tellers(
     assert line.endswith("25.0 of 100.0 MiB, 1.0 MiB/s 0:01:15")
 
 
+def test_a_narrow_terminal_has_no_room_for_a_rate(
+    monkeypatch: pytest.MonkeyPatch, live: Open
+) -> None:
+    terminal = attach(monkeypatch, width=40)
+    progress = Progress(25 * 2**20, 100 * 2**20, "bytes", rate=2.0**20, remaining_s=75.0)
+    draw(live(), told("fetching org/model", action="fetch", target="a", progress=progress))
+    [line] = terminal.screen()
+    assert line[2:] == "fetching org/model 25.0 of 100.0 MiB"
+
+
 @pytest.mark.parametrize("level", [Level.DEBUG, Level.INFO])
 def test_of_200_files_the_measure_of_all_alone_leaves_a_line(
     monkeypatch: pytest.MonkeyPatch, live: Open, level: Level
