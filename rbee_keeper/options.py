@@ -27,6 +27,10 @@ Hive = Annotated[
 StoreHive = Annotated[
     str, typer.Option("--hive", metavar="NAME", help="The machine; this one if not given.")
 ]
+AnyHive = Annotated[
+    str,
+    typer.Option("--hive", metavar="NAME", help="Look on this machine only; on all if not given."),
+]
 Device = Annotated[
     str,
     typer.Option(

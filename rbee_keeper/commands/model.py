@@ -20,7 +20,7 @@ from rbee_keeper.model_rows import (
     name_of,
     origin,
 )
-from rbee_keeper.options import Hive, Json, Model, StoreHive
+from rbee_keeper.options import AnyHive, Json, Model, StoreHive
 from rbee_keeper.output import Column
 
 app = noun("Fetch, list, check and remove models.")
@@ -49,7 +49,7 @@ app.command("pull")(pull)
 @app.command("ls", hidden=True)
 @list_app.command()
 @blocking
-async def list_models(hive: Hive = "", as_json: Json = False) -> None:
+async def list_models(hive: AnyHive = "", as_json: Json = False) -> None:
     """List the models on disk.
 
     Example: rbee model list --json
@@ -69,7 +69,7 @@ async def list_models(hive: Hive = "", as_json: Json = False) -> None:
 @app.command("show")
 @show_app.command()
 @blocking
-async def show(model: Model, hive: Hive = "", as_json: Json = False) -> None:
+async def show(model: Model, hive: AnyHive = "", as_json: Json = False) -> None:
     """Show all that is known of a model, its files included.
 
     Example: rbee model show smollm2

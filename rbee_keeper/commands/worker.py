@@ -12,6 +12,7 @@ from rbee_keeper.display import opened_display
 from rbee_keeper.follow import run_job
 from rbee_keeper.lazy import noun, verb
 from rbee_keeper.options import (
+    AnyHive,
     Device,
     Hive,
     Json,
@@ -96,7 +97,7 @@ async def spawn(
 @app.command("ls", hidden=True)
 @ps_app.command()
 @blocking
-async def list_workers(hive: Hive = "", as_json: Json = False) -> None:
+async def list_workers(hive: AnyHive = "", as_json: Json = False) -> None:
     """List the workers.
 
     Example: rbee ps
@@ -110,7 +111,7 @@ async def list_workers(hive: Hive = "", as_json: Json = False) -> None:
 
 @app.command("show")
 @blocking
-async def show(worker_id: WorkerId, hive: Hive = "", as_json: Json = False) -> None:
+async def show(worker_id: WorkerId, hive: AnyHive = "", as_json: Json = False) -> None:
     """Show all that is known of a worker.
 
     Example: rbee worker show w-3f9a2c
@@ -127,7 +128,7 @@ async def show(worker_id: WorkerId, hive: Hive = "", as_json: Json = False) -> N
 @blocking
 async def remove(
     worker_id: WorkerId,
-    hive: Hive = "",
+    hive: AnyHive = "",
     force: Annotated[
         bool, typer.Option("--force", help="Do not wait for what it is doing.")
     ] = False,
@@ -150,7 +151,7 @@ async def remove(
 @blocking
 async def logs(
     worker_id: WorkerId,
-    hive: Hive = "",
+    hive: AnyHive = "",
     lines: Annotated[
         int,
         typer.Option(
