@@ -3,9 +3,9 @@
 What stays on the screen is the answer, warnings, and a line for each step that took a while.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import (
     BarColumn,
     Progress as Bars,
@@ -29,6 +29,7 @@ from rbee_shared.narration.redact import clean
 
 LASTING_S = 1.0  # a step as long as this was waited for, and leaves a line
 BAR_WIDTH = 24
+ECHO = "^C"  # what a terminal writes by itself at an interrupt
 BARS_FROM_WIDTH = 60  # columns of the terminal; a narrower one has words and numbers only
 WORDS = {Level.WARN: ("warning", "yellow"), Level.ERROR: ("error", "red")}
 CHECK, CHECK_ASCII, CHECK_CUTE = "✓", "+", "\N{HONEYBEE}"
@@ -66,7 +67,7 @@ class LiveDisplay:
             self._check = CHECK_ASCII
         is_wide = console.width >= BARS_FROM_WIDTH
         measure = _Measure(with_rate=is_wide)
-        self._bars = Bars(
+        self._bars = _Bars(
             SpinnerColumn(
                 "line" if console.options.ascii_only else "dots",
                 table_column=Column(no_wrap=True),
@@ -168,6 +169,25 @@ class LiveDisplay:
             self._bars.remove_task(task)
         self._tasks.clear()
         self._steps = []
+
+
+class _Bars(Bars):
+    """Rows that leave room for an interrupt's echo: else it begins a row that stays."""
+
+    def get_renderable(self) -> RenderableType:
+        return _Narrower(super().get_renderable())
+
+
+@dataclass(frozen=True, slots=True)
+class _Narrower:
+    """What it holds, in a little less than the width that there is."""
+
+    held: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(
+            self.held, options.update_width(max(1, options.max_width - len(ECHO)))
+        )
 
 
 class _Words(ProgressColumn):

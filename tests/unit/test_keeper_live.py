@@ -289,8 +289,8 @@ def test_data_on_stdout_stays_there_while_steps_are_drawn(
 @pytest.mark.parametrize(
     ("width", "row"),
     [
-        (45, "fetching a model with a … 25.0 of 100.0 MiB"),
-        (30, "fetching … 25.0 of 100.0 MiB"),
+        (47, "fetching a model with a … 25.0 of 100.0 MiB"),
+        (32, "fetching … 25.0 of 100.0 MiB"),
     ],
 )
 def test_a_narrow_terminal_cuts_the_words_only(
@@ -302,6 +302,7 @@ def test_a_narrow_terminal_cuts_the_words_only(
     [line] = terminal.screen()
     assert line[0] in SPINNER
     assert line[2:].replace("  ", " ") == row
+    assert len(line) == width - len("^C"), "an interrupt is echoed behind it, in the same row"
     draw(display, token("word " * 20))
     display.close()
     assert terminal.getvalue().endswith("word " * 20 + "\n")
