@@ -1,5 +1,6 @@
 from rbee.v1 import device_pb2, hive_pb2, job_pb2, model_pb2, worker_pb2
-from rbee_keeper.rows import device_row, hive_row, job_row, model_row, worker_row
+from rbee_keeper.model_rows import model_row
+from rbee_keeper.rows import device_row, hive_row, job_row, worker_row
 from rbee_shared.contracts import wire
 
 
