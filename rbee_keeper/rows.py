@@ -71,7 +71,7 @@ def job_row(job: job_pb2.Job) -> dict[str, Any]:
         "id": job.id,
         "kind": kind,
         "state": enum_word(job_pb2.JobState.Name, job.state, "JOB_STATE_"),
-        "model": getattr(asked, "model", ""),
+        "model": getattr(asked, "model", "") or getattr(asked, "path", ""),
         "hive": job.hive,
         "create_time": wire.iso(job.create_time),
         "start_time": wire.iso(job.start_time) if job.HasField("start_time") else None,

@@ -8,7 +8,7 @@ from rbee.v1 import operation_pb2 as pb
 from rbee_keeper import here, output, queen, units
 from rbee_keeper.blocking import blocking
 from rbee_keeper.commands.pull import FITS, pull
-from rbee_keeper.commands.upkeep import import_model, prune, verify
+from rbee_keeper.commands.upkeep import ModelsDamagedError, import_model, prune, verify
 from rbee_keeper.lazy import noun, verb
 from rbee_keeper.model_rows import (
     file_row,
@@ -63,7 +63,7 @@ async def list_models(hive: AnyHive = "", as_json: Json = False) -> None:
         path = f" {fault.path}:" if fault.path else ""
         output.say(f"warning: {fault.reference}:{path} {fault.message}")
     if result.faults:
-        output.say("hint: `rbee model verify --repair` puts good files in their place")
+        output.say(f"hint: {ModelsDamagedError.hint}")
 
 
 @app.command("show")

@@ -44,6 +44,12 @@ def test_a_hive_is_told_by_what_it_has() -> None:
     assert row["last_heartbeat_time"] == "1970-01-01T00:00:00.000Z"
 
 
+def test_what_is_imported_is_told_by_its_path() -> None:
+    job = job_pb2.Job(id="j-1")
+    job.operation.model_import.path = "/models/a.gguf"
+    assert (job_row(job)["kind"], job_row(job)["model"]) == ("model_import", "/models/a.gguf")
+
+
 def test_a_failed_job_says_why() -> None:
     job = job_pb2.Job(id="j-1", state=job_pb2.JOB_STATE_FAILED)
     job.operation.infer.model = "smollm2"
