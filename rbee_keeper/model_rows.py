@@ -1,9 +1,8 @@
 """Models, and what is told about them, as rows that a table or a JSON document shows. Pure."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from rbee.v1 import device_pb2, model_pb2
+from rbee.v1 import model_pb2
 from rbee_keeper.rows import enum_word
 from rbee_shared.contracts import wire
 
@@ -97,19 +96,3 @@ def fit_row(fit: model_pb2.DeviceFit) -> dict[str, Any]:
         "free_memory_bytes": fit.free_memory_bytes,
         "fits": fit.fits if is_known else None,
     }
-
-
-def fits_of(
-    model: model_pb2.Model, devices: Sequence[device_pb2.Device]
-) -> list[model_pb2.DeviceFit]:
-    """Return whether a model would fit each of these devices, by what is free there."""
-    needed = model.required_memory_bytes
-    return [
-        model_pb2.DeviceFit(
-            device=device.id,
-            required_memory_bytes=needed,
-            free_memory_bytes=device.free_memory_bytes,
-            fits=needed <= device.free_memory_bytes,
-        )
-        for device in devices
-    ]

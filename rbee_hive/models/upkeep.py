@@ -38,14 +38,6 @@ class Verified:
     faults: tuple[tuple[ModelFault, bool], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What was removed, or would be."""
-
-    paths: tuple[Path, ...]
-    freed_bytes: int
-
-
 async def verify_models(store: ModelStore, text: str, *, repair: bool) -> Verified:
     """Hash the files of a model, or of all, again, and put good ones in the place of bad ones.
 
@@ -71,15 +63,22 @@ async def verify_models(store: ModelStore, text: str, *, repair: bool) -> Verifi
     return Verified(len(models), sum(len(model.files) for model in models), tuple(faults))
 
 
-async def prune(store: ModelStore, *, in_use: Collection[Path], dry_run: bool) -> Pruned:
-    """Remove old revisions that no worker uses, and what broken pulls left."""
+async def prune(
+    store: ModelStore, *, in_use: Collection[Path], dry_run: bool
+) -> list[tuple[Path, int]]:
+    """Remove old revisions that no worker uses, and what broken pulls left.
+
+    Returns:
+        What was removed, or with `dry_run` would be, with the bytes that each took.
+    """
     try:
         models = superseded((await asyncio.to_thread(store.catalog.readable))[0])
         old = [model.folder for model in models if model.folder not in in_use]
         swept = await asyncio.to_thread(store.catalog.abandoned)
         parts = await store.shop.hub.leftovers()
-        paths = (*old, *swept, *parts)
-        freed_bytes = sum([await asyncio.to_thread(size_of, path) for path in paths])
+        sizes = [
+            (path, await asyncio.to_thread(size_of, path)) for path in (*old, *swept, *parts)
+        ]
         if not dry_run:
             for folder in old:
                 await asyncio.to_thread(store.catalog.remove, folder)
@@ -87,7 +86,7 @@ async def prune(store: ModelStore, *, in_use: Collection[Path], dry_run: bool) -
             await store.shop.hub.remove_leftovers(parts)
     except OSError as error:
         raise storage_error(error, store.catalog.root) from error
-    return Pruned(paths, freed_bytes)
+    return sizes
 
 
 async def take_in(store: ModelStore, path_text: str, *, weights: str) -> tuple[StoredModel, bool]:

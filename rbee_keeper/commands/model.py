@@ -13,7 +13,6 @@ from rbee_keeper.lazy import noun, verb
 from rbee_keeper.model_rows import (
     file_row,
     fit_row,
-    fits_of,
     identity,
     listed,
     model_row,
@@ -76,11 +75,9 @@ async def show(model: Model, hive: AnyHive = "", as_json: Json = False) -> None:
     """
     asked = pb.ModelGetOperation(model=here.named(model, hive), hive=hive)
     async with queen.client() as client:
-        found = (await client.call(pb.Operation(model_get=asked))).model_get.model
-        on_hive = pb.Operation(device_list=pb.DeviceListOperation(hive=found.hive))
-        hives = (await client.call(on_hive)).device_list.hives
-    devices = [device for each in hives for device in each.devices]
-    fits = [fit_row(fit) for fit in fits_of(found, devices)]
+        result = (await client.call(pb.Operation(model_get=asked))).model_get
+    found = result.model
+    fits = [fit_row(fit) for fit in result.fits]
     files = [file_row(file) for file in found.files]
     if as_json:
         output.show_json({**model_row(found), "fits": fits, "files": files})

@@ -22,6 +22,7 @@ FAULTS = (
     Column("REPAIRED", "repaired"),
     Column("WHAT IS WRONG", "message"),
 )
+PRUNED = (Column("REMOVED", "path"), Column("SIZE", "size_bytes", "bytes"))
 
 
 class ModelsDamagedError(DataLossError):
@@ -94,13 +95,13 @@ async def prune(
     asked = pb.ModelPruneOperation(hive=hive, dry_run=dry_run)
     async with queen.client() as client:
         found = (await client.call(pb.Operation(model_prune=asked))).model_prune
+    paths = [{"path": each.path, "size_bytes": each.size_bytes} for each in found.paths]
     if as_json:
-        paths = list(found.paths)
         freed_bytes = found.freed_bytes
         output.show_json({"paths": paths, "freed_bytes": freed_bytes, "dry_run": dry_run})
         return
-    for path in found.paths:
-        output.show_line(path)
+    if paths:
+        output.show_table(PRUNED, paths, as_json=False)
     freed, count = units.size(found.freed_bytes), len(found.paths)
     if not count:
         output.say("there is nothing to remove")
