@@ -2,12 +2,10 @@
 
 import asyncio
 from contextlib import aclosing
-from pathlib import Path
 
 from rbee.v1 import inference_pb2, operation_pb2, worker_service_pb2 as pb
 from rbee_hive.devices import device_id, device_named
 from rbee_hive.hive import Hive
-from rbee_hive.models.reference import parse
 from rbee_hive.workers.admission import Demand
 from rbee_hive.workers.states import SERVING
 from rbee_hive.workers.supervisor import Wanted
@@ -126,7 +124,7 @@ async def wanted_for(
 async def _worker_for(hive: Hive, operation: operation_pb2.InferOperation) -> Worker:
     if operation.worker_id:
         worker = hive.workers.get(operation.worker_id)
-        _check_worker(worker, operation)
+        _check_worker(hive, worker, operation)
         return worker
     keep_alive_s = wire.seconds(operation.keep_alive) if operation.HasField("keep_alive") else None
     wanted = await wanted_for(
@@ -135,7 +133,7 @@ async def _worker_for(hive: Hive, operation: operation_pb2.InferOperation) -> Wo
     return await hive.workers.serving(wanted)
 
 
-def _check_worker(worker: Worker, operation: operation_pb2.InferOperation) -> None:
+def _check_worker(hive: Hive, worker: Worker, operation: operation_pb2.InferOperation) -> None:
     spec = worker.spec
     if worker.state not in SERVING:
         raise FailedPreconditionError(
@@ -143,7 +141,7 @@ def _check_worker(worker: Worker, operation: operation_pb2.InferOperation) -> No
             reason="WORKER_NOT_READY",
             hint="leave `--worker` out: the hive chooses one",
         )
-    if parse(operation.model, home=Path.home()).text != spec.model:
+    if hive.models.reference(operation.model).text != spec.model:
         raise FailedPreconditionError(
             f"worker `{spec.id}` serves `{spec.alias or spec.model}`, not `{operation.model}`",
             reason="WORKER_MISMATCH",

@@ -147,12 +147,13 @@ def _described(
     reference: Reference, fetched: Fetched, built: _Built, root: Path, began_s: float
 ) -> StoredModel:
     sha256 = fetched.sha256 or _of_all(built.files)
+    revision = fetched.revision or sha256[:REVISION_LENGTH]
     return StoredModel(
-        folder=root / folder_name(reference),
+        folder=root / folder_name(reference, revision),
         reference=reference.text,
         alias=reference.alias,
         source=reference.text.partition(":")[0],
-        revision=fetched.revision or sha256[:REVISION_LENGTH],
+        revision=revision,
         source_sha256=sha256,
         archive_sha256=fetched.archive_sha256,
         converter=built.converter,

@@ -21,7 +21,7 @@ from rbee_hive.models.metadata import (
     from_yaml,
     to_yaml,
 )
-from rbee_hive.models.reference import Reference, folder_name
+from rbee_hive.models.reference import Reference, folder_prefix
 from rbee_shared.lifecycle import lock
 
 STAGING_PREFIX = ".tmp-"
@@ -57,20 +57,26 @@ class Catalog:
         return tuple(models), tuple(faults)
 
     def find(self, reference: Reference) -> StoredModel | None:
-        """Return the model if it is here and whole by its sizes.
+        """Return the newest revision that is here and whole by its sizes.
 
         Raises:
-            MetadataDamagedError: something is here, and it is damaged.
+            MetadataDamagedError: something is here, and all of it is damaged.
         """
-        folder = self.root / folder_name(reference)
-        if not folder.is_dir():
-            return None
-        model = _read(folder)
-        if model.reference != reference.text:
-            raise MetadataDamagedError(f"`{folder.name}` holds another model")
-        for fault in _faults_of(model):
-            raise MetadataDamagedError(fault.message)
-        return model
+        models: list[StoredModel] = []
+        faults: list[MetadataDamagedError] = []
+        for folder in self.folders(reference):
+            try:
+                models.append(_whole(folder, reference))
+            except MetadataDamagedError as error:
+                faults.append(error)
+        if faults and not models:
+            raise faults[0]
+        return max(models, key=lambda model: model.create_time_s, default=None)
+
+    def folders(self, reference: Reference) -> tuple[Path, ...]:
+        """Return the folders of all revisions of the model, whole or not."""
+        found = self.root.glob(f"{folder_prefix(reference)}*")
+        return tuple(sorted(folder for folder in found if folder.is_dir()))
 
     def converted(self, source_sha256: str, converter: str) -> StoredModel | None:
         """Return a model that the same converter made of the same file."""
@@ -134,6 +140,15 @@ def _discard(folder: Path, lock_file: Path) -> None:
     # what cannot be removed now has no holder from here on, and goes at the next start
     shutil.rmtree(folder, ignore_errors=True)
     lock_file.unlink(missing_ok=True)
+
+
+def _whole(folder: Path, reference: Reference) -> StoredModel:
+    model = _read(folder)
+    if model.reference != reference.text:
+        raise MetadataDamagedError(f"`{folder.name}` holds another model")
+    for fault in _faults_of(model):
+        raise MetadataDamagedError(fault.message)
+    return model
 
 
 def _read(folder: Path) -> StoredModel:

