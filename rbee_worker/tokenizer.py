@@ -37,6 +37,8 @@ class Tokenizer:
             self._tokenizer: Any = library.Tokenizer.from_file(str(folder / TOKENIZER_FILE))
         except Exception as error:  # the library raises bare Exception
             raise ModelDamagedError(f"`{TOKENIZER_FILE}` of the model cannot be read") from error
+        self._tokenizer.no_truncation()  # files of the hub may ask for either
+        self._tokenizer.no_padding()
         self._template = ChatTemplate(description.chat_template)
         added: dict[int, Any] = self._tokenizer.get_added_tokens_decoder()
         self._special = [each.content for each in added.values() if each.special]

@@ -18,13 +18,19 @@ def step_inputs(kinds: Mapping[str, str], tokens: Sequence[int], past: int) -> d
         past: how many tokens the cache holds.
     """
     total = past + len(tokens)
-    values: dict[str, Integers] = {
-        "input_ids": np.array([tokens]),
-        "attention_mask": np.ones((1, total)),
-        "position_ids": np.arange(past, total).reshape(1, -1),
-        "num_logits_to_keep": np.array(1),
-    }
-    return {name: values[name].astype(kind) for name, kind in kinds.items()}
+
+    def value(name: str, kind: str) -> Integers:
+        match name:
+            case "input_ids":
+                return np.array([tokens], kind)
+            case "attention_mask":
+                return np.ones((1, total), kind)
+            case "position_ids":
+                return np.arange(past, total, dtype=kind).reshape(1, -1)
+            case _:  # num_logits_to_keep
+                return np.array(1, kind)
+
+    return {name: value(name, kind) for name, kind in kinds.items()}
 
 
 def last_row(logits: NDArray[Any]) -> NDArray[np.float32]:

@@ -82,21 +82,23 @@ class Exporter:
         }
         x = self._op("GatherBlockQuantized", [self._use(n) for n in names], MICROSOFT, **size)
         self._prepare()
+        y = self._norm(x, "0.norm1")
         for layer in range(self._of.layers):
-            y = self._norm(x, f"{layer}.norm1")
             query, key, value = (self._linear(y, f"{layer}.{part}") for part in "qkv")
             attend = self._concat if self._form is Form.CONCAT else self._grouped
-            x = self._op("Add", [x, self._linear(attend(layer, query, key, value), f"{layer}.o")])
-            y = self._norm(x, f"{layer}.norm2")
+            mixed = self._linear(attend(layer, query, key, value), f"{layer}.o")
+            x, y = self._add_norm(x, mixed, f"{layer}.norm2")
             gate = self._linear(y, f"{layer}.gate")
             gate = self._op("Mul", [gate, self._op("Sigmoid", [gate])])
             y = self._op("Mul", [gate, self._linear(y, f"{layer}.up")])
-            x = self._op("Add", [x, self._linear(y, f"{layer}.down")])
+            is_last = layer + 1 == self._of.layers
+            following = "norm" if is_last else f"{layer + 1}.norm1"
+            x, y = self._add_norm(x, self._linear(y, f"{layer}.down"), following)
         if self._form is Form.WEB:
             last = self._op("Reshape", ["num_logits_to_keep", self._ints(1)])
             begin = self._op("Sub", [self._ints(0), last])
-            x = self._op("Slice", [x, begin, self._ints(2**62), self._ints(1)])
-        self._linear(self._norm(x, "norm"), "head", "logits")
+            y = self._op("Slice", [y, begin, self._ints(2**62), self._ints(1)])
+        self._linear(y, "head", "logits")
 
     def _prepare(self) -> None:
         total = self._op("Gather", [self._op("Shape", ["attention_mask"]), self._scalar(1)])
@@ -206,6 +208,16 @@ class Exporter:
     def _norm(self, x: str, name: str) -> str:
         epsilon = self._of.epsilon
         return self._op("SimplifiedLayerNormalization", [x, self._use(name)], epsilon=epsilon)
+
+    def _add_norm(self, x: str, more: str, name: str) -> tuple[str, str]:
+        if self._form is Form.CONCAT:
+            x = self._op("Add", [x, more])
+            return x, self._norm(x, name)
+        outputs = [f"{name}.y", "", "", f"{name}.sum"]
+        operator, epsilon = "SkipSimplifiedLayerNormalization", self._of.epsilon
+        inputs = [x, more, self._use(name)]
+        self._op(operator, inputs, MICROSOFT, outputs, epsilon=epsilon)
+        return outputs[-1], outputs[0]
 
     def _to(self, x: str, kind: int) -> str:
         return x if self._kv == FLOAT else self._op("Cast", [x], to=kind)

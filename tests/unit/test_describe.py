@@ -280,6 +280,17 @@ def test_a_tokenizer_that_begins_with_bos_by_itself_is_followed(hub: TinyHub) ->
     assert not describe(folder).add_bos
 
 
+def test_a_tokenizer_that_cuts_or_fills_does_neither(hub: TinyHub) -> None:
+    folder = hub.folder(Form.WEB)
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=9)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    found = Tokenizer(folder, describe(folder))
+    assert len(found.encode_text("abcabcabcabc")) == 12
+    assert len(found.encode_text("a")) == 1
+
+
 def test_a_tokenizer_without_bos_has_none_whatever_the_config_says(hub: TinyHub) -> None:
     folder = hub.folder(Form.WEB)
     found = json.loads((folder / "tokenizer_config.json").read_text())

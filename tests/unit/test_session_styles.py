@@ -1,9 +1,11 @@
 """One tiny model through the session in every layout: the same tokens give the same logits."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx as untyped_onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -17,6 +19,8 @@ from rbee_worker.session import ComputeError, Session
 from tests.model.exporters import Form
 from tests.tiny_hub import TinyHub
 from tests.tiny_llama import TinyLlama, vocabulary
+
+onnx: Any = untyped_onnx
 
 Floats = NDArray[Any]
 CPU = Device("cpu", 0)
@@ -80,6 +84,32 @@ def test_our_own_layout_says_nearly_the_same(hub: TinyHub, plain: Floats) -> Non
     found = rows(session, some_tokens(60), 25, 50)
     assert np.abs(found - plain).mean() < 0.02
     assert (found.argmax(axis=-1) == plain.argmax(axis=-1)).mean() > 0.8
+
+
+def test_a_graph_that_looks_at_its_past_gets_one_that_grows(hub: TinyHub, plain: Floats) -> None:
+    folder = hub.folder(Form.GENAI)
+    model = onnx.load_model(folder / "model.onnx", load_external_data=False)
+    past = "past_key_values.1.value"
+    model.graph.node.append(onnx.helper.make_node("Shape", [past], ["seen"]))
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    describe(folder)
+    session = opened(folder)
+    assert session.style is Style.COMPAT
+    np.testing.assert_allclose(rows(session, some_tokens(60), 25, 50), plain, atol=EXACT)
+
+
+@pytest.mark.parametrize("form", Form)
+def test_weights_may_lie_within_the_graph(form: Form, hub: TinyHub, plain: Floats) -> None:
+    folder = hub.folder(form)
+    (graph,) = folder.rglob("*.onnx")
+    expected = describe(folder)
+    (data,) = graph.parent.glob("*data")
+    shutil.copy(data, folder / "copy")  # the package reads no file that has a second name
+    (folder / "copy").replace(data)
+    onnx.save_model(onnx.load_model(graph), graph)
+    data.unlink()
+    assert describe(folder) == expected
+    np.testing.assert_allclose(rows(opened(folder), some_tokens(60), 25, 50), plain, atol=EXACT)
 
 
 @pytest.mark.parametrize("form", Form)
