@@ -17,9 +17,9 @@ BIAS = np.zeros(64, np.float32)
     ("tiny", "reason", "named"),
     [
         (TinyLlama(architecture="gemma3"), "ARCHITECTURE_UNSUPPORTED", "`gemma3`"),
-        (TinyLlama(metadata={"tokenizer.ggml.pre": "qwen2"}), "TOKENIZER_UNSUPPORTED", "`qwen2`"),
+        (TinyLlama(metadata={"tokenizer.ggml.pre": "viking"}), "TOKENIZER_UNSUPPORTED", "`viking`"),
         (TinyLlama(metadata={"tokenizer.ggml.pre": None}), "TOKENIZER_UNSUPPORTED", "``"),
-        (TinyLlama(metadata={"tokenizer.ggml.model": "llama"}), "TOKENIZER_UNSUPPORTED", "`llama`"),
+        (TinyLlama(metadata={"tokenizer.ggml.model": "t5"}), "TOKENIZER_UNSUPPORTED", "`t5`"),
         (TinyLlama(hidden=48), "MODEL_SHAPE_UNSUPPORTED", "hidden is 48, no multiple of 32"),
         (TinyLlama(feed_forward=72), "MODEL_SHAPE_UNSUPPORTED", "feed_forward is 72"),
         (TinyLlama(head_dim=24), "MODEL_SHAPE_UNSUPPORTED", "heads have 24"),
