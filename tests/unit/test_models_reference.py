@@ -309,7 +309,16 @@ def random_text(rng: random.Random) -> str:
     words = ["org", "Repo", "a.b", "x.gguf", "模 型.onnx", "main", "v1.0", "refs/pr/1", COMMIT]
     words += ["Q4_K_M", "q8", "fp16", "exact", "f32", "int8", "..", "", "é", "smollm2", "d/e"]
     marks = ["/", "/", ":", "@", "#", "==", " ", "%2e", "\\", "~"]
-    begins = ["hf:", "", "pypi:", "file:/", "file:~/", "https://huggingface.co/", "hf.co/", "C:"]
+    begins = [
+        "hf:",
+        "",
+        "pypi:a.b==",
+        "file:/",
+        "file:~/",
+        "https://huggingface.co/",
+        "hf.co/",
+        "C:",
+    ]
     middle = "".join(rng.choice(words) + rng.choice([*marks, ""]) for _ in range(rng.randint(1, 6)))
     return rng.choice(begins) + middle
 
