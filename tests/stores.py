@@ -11,5 +11,5 @@ def tools(convert: Convert) -> Tools:
     return Tools(convert, _refuse)
 
 
-async def _refuse(folder: Path, graph: str, licence: str) -> None:
-    raise AssertionError((folder, graph, licence))
+async def _refuse(folder: Path, *, graph: str, name: str, licence: str) -> None:
+    raise AssertionError((folder, graph, name, licence))

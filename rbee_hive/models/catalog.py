@@ -100,7 +100,7 @@ class Catalog:
 
     def folders_of(self, reference: Reference) -> list[Path]:
         """Return the folders of all revisions of a model, damaged ones too."""
-        return sorted(self.root.glob(f"{folder_prefix(reference)}@*"))
+        return sorted(self.root.glob(f"{folder_prefix(reference)}*"))
 
     def converted(self, source_sha256: str, converter: str) -> StoredModel | None:
         """Return a model that the same converter made of the same file."""

@@ -1,7 +1,8 @@
 """The child processes that make a model: they need far more memory, and libraries, than a hive."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from rbee_hive.models.disk import NO_SPACE, no_room_left
 from rbee_shared.errors import FailedPreconditionError, RbeeError, known
@@ -12,8 +13,17 @@ CONVERTER_VERSION = 2  # another one: what is stored was made in another way
 DEFAULT_WEIGHTS = "int8"
 CONVERTER, DESCRIBER = "rbee_worker.convert", "rbee_worker.describe"
 
-Convert = Callable[[Path, Path, str], Awaitable[None]]
-Describe = Callable[[Path, str, str], Awaitable[None]]
+
+class Convert(Protocol):
+    """Writes the model of a GGUF file into a new folder; see `convert`."""
+
+    async def __call__(self, gguf: Path, out: Path, *, weights: str) -> None: ...
+
+
+class Describe(Protocol):
+    """Writes the description of an ONNX model into its folder; see `describe`."""
+
+    async def __call__(self, folder: Path, *, graph: str, name: str, licence: str) -> None: ...
 
 
 def converter_of(weights: str) -> str:
@@ -21,7 +31,7 @@ def converter_of(weights: str) -> str:
     return f"{weights or DEFAULT_WEIGHTS}/{CONVERTER_VERSION}"
 
 
-async def convert(gguf: Path, out: Path, weights: str) -> None:
+async def convert(gguf: Path, out: Path, *, weights: str) -> None:
     """Write the model of `gguf` into the new folder `out`, telling what the converter tells.
 
     Raises:
@@ -31,13 +41,15 @@ async def convert(gguf: Path, out: Path, weights: str) -> None:
     await _run(CONVERTER, arguments, out.parent)
 
 
-async def describe(folder: Path, graph: str, licence: str) -> None:
-    """Write the description of the ONNX model in `folder`, whose graph is the file `graph`.
+async def describe(folder: Path, *, graph: str, name: str, licence: str) -> None:
+    """Write the description of the ONNX model in `folder`; `graph` empty: its files say which.
 
     Raises:
         RbeeError: why a worker could not load it; this Python cannot read graphs.
     """
-    await _run(DESCRIBER, [str(folder), "--graph", graph, f"--licence={licence}"], folder)
+    said = {"--graph": graph, "--name": name, "--licence": licence}
+    options = [f"{option}={text}" for option, text in said.items() if text]
+    await _run(DESCRIBER, [str(folder), *options], folder)
 
 
 async def _run(module: str, arguments: Sequence[str], folder: Path) -> None:

@@ -2,14 +2,15 @@
 
 import asyncio
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rbee_hive.models import local
 from rbee_hive.models.hashes import hashed_file
 from rbee_hive.models.make import linked, sha256_of_all
-from rbee_hive.models.material import Folder, Gguf, Material, Offer
+from rbee_hive.models.material import Folder, Gguf, Material, Offer, graph_of
 from rbee_hive.models.reference import FileReference, told_as
-from rbee_hive.sources.choose import GGUF, Choice, choose
+from rbee_hive.sources.choice import Choice, Layout
+from rbee_hive.sources.choose import choose
 from rbee_hive.sources.listing import ListedFile, Listing
 from rbee_hive.sources.safe_path import resolved_inside
 
@@ -31,12 +32,12 @@ async def collect(reference: FileReference, staging: Path) -> Material:
     if not await asyncio.to_thread(reference.path.is_dir):
         return await _of_file(reference, reference.path)
     choice = await asyncio.to_thread(choice_of, reference)
-    if choice.layout == GGUF:
+    if choice.layout == Layout.GGUF:
         return await _of_file(reference, reference.path / choice.main)
     out = staging / "model"
     files = await linked(told_as(reference), reference.path, _paths(reference.path, choice), out)
     revision = sha256_of_all(files)[:REVISION_LENGTH]
-    return Material(Folder(out, choice.main, files), revision)
+    return Material(Folder(out, graph_of(choice), files), revision)
 
 
 def choice_of(reference: FileReference) -> Choice:
@@ -64,5 +65,5 @@ async def _of_file(reference: FileReference, file: Path) -> Material:
 def _paths(folder: Path, choice: Choice) -> list[str]:
     paths = [each.file.path for each in choice.files]
     for path in paths:
-        resolved_inside(folder, path)
+        resolved_inside(folder, PurePosixPath(path))
     return paths

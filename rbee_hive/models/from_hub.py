@@ -10,14 +10,15 @@ from pathlib import Path
 from rbee_hive.models.catalog import Catalog
 from rbee_hive.models.disk import check_room
 from rbee_hive.models.local import link_steps
-from rbee_hive.models.material import Folder, Gguf, Material, Offer
+from rbee_hive.models.material import Folder, Gguf, Material, Offer, graph_of
 from rbee_hive.models.metadata import ModelFile
 from rbee_hive.models.progress import LINKING, progress_of, transfer_told
 from rbee_hive.models.reference import HubReference, Reference, told_as
 from rbee_hive.models.reuse import Reusable, reused
 from rbee_hive.models.sizes import made_bytes
 from rbee_hive.models.steps import in_steps
-from rbee_hive.sources.choose import GGUF, Choice, choose
+from rbee_hive.sources.choice import Choice, Layout
+from rbee_hive.sources.choose import choose
 from rbee_hive.sources.hub import HubSource
 from rbee_hive.sources.listing import ListedFile, Listing
 from rbee_hive.transfer.fetcher import Blob, Fetcher, opened_fetcher
@@ -98,7 +99,7 @@ class Hub:
 
     async def _collect(self, wanted: _Wanted, folder: Path) -> Material:
         listing, choice = wanted.listing, wanted.choice
-        if choice.layout != GGUF:
+        if choice.layout != Layout.GGUF:
             content = await self._folder(wanted, folder / "model")
             return Material(content, listing.commit, listing.licence)
         (chosen,) = choice.files
@@ -122,7 +123,7 @@ class Hub:
                 key=lambda file: file.path,
             )
         )
-        return Folder(out, wanted.choice.main, files)
+        return Folder(out, graph_of(wanted.choice), files)
 
     async def _all(self, wanted: _Wanted) -> tuple[Blob, ...]:
         name = told_as(wanted.reference)

@@ -66,7 +66,7 @@ async def _converted(
         cute="turning {model} into honey",
         story='"Now make {model} ours", says the hive',
     )
-    await tools.convert(file, out, reference.weights)
+    await tools.convert(file, out, weights=reference.weights)
     return Made(out, await hashed(name, out), gguf.sha256, converter)
 
 
@@ -99,7 +99,9 @@ async def _described(
     files = folder.files
     source_sha256 = sha256_of_all(files)
     if description.FILE_NAME not in {each.path for each in files}:
-        await tools.describe(folder.path, folder.graph, material.licence)
+        await tools.describe(
+            folder.path, graph=folder.graph, name=told_as(reference), licence=material.licence
+        )
         files = await asyncio.to_thread(_with_description, folder)
     return Made(folder.path, files, source_sha256)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbee_hive.models.metadata import ModelFile
+from rbee_hive.sources.choice import Choice, Layout
 
 HaveGguf = Callable[[], Awaitable[Path]]
 
@@ -21,7 +22,7 @@ class Gguf:
 class Folder:
     """A folder in the staging whose files are a model, or will be with a description.
 
-    `graph` is the file that a worker loads, among the files; `files` are those that are hashed.
+    `graph` is the file that a worker loads, empty where the files say which; `files` have hashes.
     """
 
     path: Path
@@ -45,3 +46,8 @@ class Offer:
 
     revision: str
     collect: Callable[[Path], Awaitable[Material]]
+
+
+def graph_of(choice: Choice) -> str:
+    """Return the graph that was chosen of several; empty where the files themselves say it."""
+    return choice.main if choice.layout == Layout.TRANSFORMERS else ""

@@ -14,7 +14,8 @@ from rbee_hive.models.reference import (
 )
 from rbee_hive.models.sizes import made_bytes, weights_bytes
 from rbee_hive.models.store import ModelStore
-from rbee_hive.sources.choose import Choice, choose
+from rbee_hive.sources.choice import Choice
+from rbee_hive.sources.choose import choose
 from rbee_shared.errors import UnimplementedError
 
 
@@ -64,7 +65,7 @@ async def planned(reference: Reference, store: ModelStore) -> Plan:
                 reason="TERMS_UNSUPPORTED",
                 hint="`--dry-run` is for models of Hugging Face, files and folders",
             )
-    total_bytes = sum(each.file.size_bytes for each in choice.files)
+    total_bytes = choice.size_bytes
     disk = await asyncio.to_thread(shutil.disk_usage, store.catalog.root)
     here = revision and await find_whole(reference, store.catalog, revision)
     is_present = bool(here)
@@ -82,14 +83,13 @@ async def planned(reference: Reference, store: ModelStore) -> Plan:
 
 
 def _choices(choice: Choice) -> tuple[PlannedFile, ...]:
-    chosen = tuple(
+    chosen = (
         PlannedFile(each.file.path, each.file.size_bytes, chosen=True, reason=each.reason)
         for each in choice.files
     )
-    taken = {each.path for each in chosen}
     others = (
-        PlannedFile(each.file.path, each.file.size_bytes, chosen=False, reason=each.reason)
+        PlannedFile(each.path, each.size_bytes, chosen=False, reason=each.reason)
         for each in choice.candidates
-        if each.file.path not in taken
+        if each.path != choice.main
     )
     return (*chosen, *others)

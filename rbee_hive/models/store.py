@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from rbee_hive.models import convert as converter
-from rbee_hive.models.aliases import ALIASES
 from rbee_hive.models.build import Workshop, build, find_whole
 from rbee_hive.models.catalog import Catalog
 from rbee_hive.models.disk import storage_error
@@ -16,7 +15,7 @@ from rbee_hive.models.from_hub import opened_hub
 from rbee_hive.models.make import Tools
 from rbee_hive.models.metadata import ModelFault, StoredModel
 from rbee_hive.models.pull import Pull
-from rbee_hive.models.reference import Reference, parse, refined, told_as
+from rbee_hive.models.reference import NO_ALIASES, Reference, parse, refined, told_as
 from rbee_shared.errors import (
     FailedPreconditionError,
     ModelNotFoundError,
@@ -166,7 +165,7 @@ class ModelStore:
 
 @asynccontextmanager
 async def opened_store(
-    folder: Path, *, tools: Tools = TOOLS, aliases: Mapping[str, str] = ALIASES
+    folder: Path, *, tools: Tools = TOOLS, aliases: Mapping[str, str] = NO_ALIASES
 ) -> AsyncGenerator[ModelStore]:
     """Have the model store in `folder` for the block; pulls still running at its end are stopped.
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rbee_hive.models.build import find_whole, rebuild
 from rbee_hive.models.catalog import staging, superseded
@@ -143,7 +143,7 @@ async def _entry_taken_in(store: ModelStore, path: Path) -> tuple[StoredModel, b
 
 def _check_inside(folder: Path, paths: list[str]) -> None:
     for path in paths:
-        resolved_inside(folder, path)
+        resolved_inside(folder, PurePosixPath(path))
 
 
 async def _mended(store: ModelStore, model: StoredModel) -> bool:

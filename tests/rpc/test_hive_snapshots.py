@@ -78,7 +78,7 @@ async def test_a_snapshot_comes_without_a_change_too(
 async def test_a_model_that_is_being_pulled_is_in_the_snapshot(tmp_path: Path) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
-    async def convert(_gguf: Path, out: Path, _weights: str) -> None:
+    async def convert(gguf: Path, out: Path, *, weights: str) -> None:
         begun.set()
         await go_on.wait()
         await asyncio.to_thread(write_model, out)

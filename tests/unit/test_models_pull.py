@@ -48,7 +48,7 @@ class Converter:
         self.cancelled_count = 0
         self.failure: RbeeError | None = None
 
-    async def __call__(self, gguf: Path, out: Path, _: str) -> None:
+    async def __call__(self, gguf: Path, out: Path, *, weights: str) -> None:
         self.count += 1
         narrate("model_convert", "halfway through {file}", target="tiny", file=gguf.name)
         await asyncio.to_thread(out.mkdir)
@@ -190,7 +190,7 @@ async def test_a_failure_is_every_jobs_and_leaves_nothing(root: Path, text: str)
 
 
 async def test_a_converter_that_writes_no_description_is_damage(root: Path, text: str) -> None:
-    async def forget(_gguf: Path, out: Path, _weights: str) -> None:
+    async def forget(gguf: Path, out: Path, *, weights: str) -> None:
         await asyncio.to_thread(out.mkdir)
 
     async with opened_store(root, tools=tools(forget)) as store:
@@ -200,7 +200,7 @@ async def test_a_converter_that_writes_no_description_is_damage(root: Path, text
 
 
 async def test_a_bug_ends_the_job_and_not_the_store(root: Path, text: str) -> None:
-    async def stumble(_gguf: Path, _out: Path, _weights: str) -> None:
+    async def stumble(gguf: Path, out: Path, *, weights: str) -> None:
         raise ZeroDivisionError
 
     async with opened_store(root, tools=tools(stumble)) as store:

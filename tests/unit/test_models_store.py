@@ -54,7 +54,7 @@ class Converter:
     def __init__(self) -> None:
         self.count = 0
 
-    async def __call__(self, gguf: Path, out: Path, _: str) -> None:
+    async def __call__(self, gguf: Path, out: Path, *, weights: str) -> None:
         self.count += 1
         weights = await asyncio.to_thread(gguf.read_bytes)
         await asyncio.to_thread(write_model, out, weights)
