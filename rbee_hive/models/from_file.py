@@ -8,7 +8,7 @@ from rbee_hive.models import local
 from rbee_hive.models.hashes import hashed_file
 from rbee_hive.models.make import linked, sha256_of_all
 from rbee_hive.models.material import Folder, Gguf, Material, Offer, graph_of
-from rbee_hive.models.reference import FileReference, told_as
+from rbee_hive.models.reference import FileReference, HubReference, told_as
 from rbee_hive.sources.choice import Choice, Layout
 from rbee_hive.sources.choose import choose
 from rbee_hive.sources.listing import ListedFile, Listing
@@ -50,7 +50,8 @@ def choice_of(reference: FileReference) -> Choice:
     files = tuple(
         ListedFile(path, (folder / path).stat().st_size) for path in local.paths_of(folder)
     )
-    return choose(Listing(repo=str(folder), commit="", files=files), reference)
+    listing = Listing(repo=str(folder), commit="", files=files)
+    return choose(listing, HubReference(repo=str(folder), weights=reference.weights))
 
 
 async def _of_file(reference: FileReference, file: Path) -> Material:

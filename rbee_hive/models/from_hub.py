@@ -3,28 +3,31 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rbee_hive.models.catalog import Catalog
 from rbee_hive.models.disk import check_room
 from rbee_hive.models.local import link_steps
 from rbee_hive.models.material import Folder, Gguf, Material, Offer, graph_of
 from rbee_hive.models.metadata import ModelFile
-from rbee_hive.models.progress import LINKING, progress_of, transfer_told
+from rbee_hive.models.progress import LINKING, TransferTold, progress_of
 from rbee_hive.models.reference import HubReference, Reference, told_as
 from rbee_hive.models.reuse import Reusable, reused
 from rbee_hive.models.sizes import made_bytes
 from rbee_hive.models.steps import in_steps
 from rbee_hive.sources.choice import Choice, Layout
 from rbee_hive.sources.choose import choose
-from rbee_hive.sources.hub import HubSource
 from rbee_hive.sources.listing import ListedFile, Listing
-from rbee_hive.transfer.fetcher import Blob, Fetcher, opened_fetcher
-from rbee_hive.transfer.file import RemoteFile
+from rbee_hive.transfer.fetcher import Fetcher, opened_fetcher
+from rbee_hive.transfer.file import Blob, RemoteFile
 from rbee_hive.transfer.rate import Rate
 from rbee_shared.narration.narrate import narrate
+
+if TYPE_CHECKING:
+    from rbee_hive.sources.hub import HubSource
 
 LEFTOVER_AFTER_S = 0.0
 
@@ -42,8 +45,7 @@ class _Wanted:
 class Hub:
     """The hub as the store sees it. Made by `opened_hub`."""
 
-    def __init__(self, source: HubSource, fetcher: Fetcher, catalog: Catalog) -> None:
-        self._source = source
+    def __init__(self, fetcher: Fetcher, catalog: Catalog) -> None:
         self._fetcher = fetcher
         self._catalog = catalog
 
@@ -74,7 +76,9 @@ class Hub:
             cute="asking the meadow for {model}",
             story='"What is there of {model}?" asks the hive the hub',
         )
-        return await asyncio.to_thread(self._source.listing, reference, revision)
+        asked = replace(reference, revision=revision) if revision else reference
+        source = await asyncio.to_thread(self._source)
+        return await asyncio.to_thread(source.listing, asked)
 
     async def missing_bytes(self, listing: Listing, choice: Choice) -> int:
         """Return the bytes of a choice that would have to be fetched."""
@@ -133,31 +137,38 @@ class Hub:
         missing = [file for file in files if file.path not in {blob.path for blob in here}]
         if not missing:
             return here
-        url = partial(self._source.url, wanted.listing)
+        source = await asyncio.to_thread(self._source)
+        url = partial(source.url, wanted.listing)
         made = made_bytes(wanted.choice, wanted.reference)
         fetched = await self._fetcher.fetch(
-            [_remote(file, url(file.path)) for file in missing],
+            [_remote(file, url(file)) for file in missing],
             owner=wanted.reference.text,
-            headers=await asyncio.to_thread(self._headers),
+            headers=await asyncio.to_thread(_headers, source),
             rate=wanted.rate,
             check_room=lambda missing_bytes: check_room(self._catalog.root, missing_bytes + made),
-            told=transfer_told(name),
+            told=TransferTold(name),
         )
         return (*here, *fetched)
 
     def _reusable(self, listing: Listing) -> Reusable:
         return Reusable(listing.repo, self._catalog.holders())
 
-    def _headers(self) -> Mapping[str, str]:
-        token = self._source.token()
-        return {"Authorization": f"Bearer {token}"} if token else {}
+    def _source(self) -> "HubSource":
+        from rbee_hive.sources.hub import HubSource
+
+        return HubSource()
 
 
 @asynccontextmanager
 async def opened_hub(parts: Path, catalog: Catalog) -> AsyncGenerator[Hub]:
     """Have the hub for the block; what is half fetched lies in `parts`."""
     async with opened_fetcher(parts) as fetcher:
-        yield Hub(HubSource(), fetcher, catalog)
+        yield Hub(fetcher, catalog)
+
+
+def _headers(source: "HubSource") -> Mapping[str, str]:
+    token = source.token()
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _remote(file: ListedFile, url: str) -> RemoteFile:

@@ -1,10 +1,11 @@
 """Telling how far a step of a pull is: often enough for people, seldom enough for a log."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rbee_hive.models.steps import Told
-from rbee_shared.narration.event import Progress
+from rbee_hive.transfer.progress import FileProgress, TransferProgress
+from rbee_shared.narration.event import Level, Progress
 from rbee_shared.narration.narrate import narrate
 
 INTERVAL_S = 0.25
@@ -78,5 +79,50 @@ def progress_of(doing: Doing, name: str, total_bytes: int) -> Told:
     return told
 
 
-def transfer_told(name):
-    return None
+class TransferTold:
+    """Tells how far a transfer is: all of it, and each file at work; call it with each progress."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._next_s = 0.0
+        self._files: dict[str, FileProgress] = {}
+
+    def __call__(self, progress: TransferProgress) -> None:
+        """Tell it, unless something was told a moment ago."""
+        now_s = time.monotonic()
+        if now_s < self._next_s and progress.done_bytes < progress.total_bytes:
+            return
+        self._next_s = now_s + INTERVAL_S
+        narrate(
+            FETCHING.action,
+            FETCHING.human,
+            target=self._name,
+            progress=Progress(
+                progress.done_bytes,
+                progress.total_bytes,
+                "bytes",
+                rate=progress.bytes_per_s,
+                remaining_s=progress.eta_s,
+            ),
+            cute=FETCHING.cute,
+            story=FETCHING.story,
+            model=self._name,
+        )
+        at_work = {file.path: file for file in progress.files}
+        for path, file in self._files.items():
+            if path not in at_work:
+                _tell_file(replace(file, done_bytes=file.total_bytes))
+        for file in at_work.values():
+            _tell_file(file)
+        self._files = at_work
+
+
+def _tell_file(file: FileProgress) -> None:
+    narrate(
+        "file_download",
+        "{file}",
+        target=file.path,
+        level=Level.DEBUG,
+        progress=Progress(file.done_bytes, file.total_bytes, "bytes"),
+        file=file.path,
+    )

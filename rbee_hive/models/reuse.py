@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbee_hive.models.hashes import hashed_file, is_git_blob
-from rbee_hive.sources.hub_cache import cached_blob
 from rbee_hive.sources.listing import ListedFile
-from rbee_hive.transfer.fetcher import Blob
+from rbee_hive.transfer.file import Blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,11 @@ class Reusable:
         held = self.holders.get(file.sha256) if file.sha256 else None
         if held is not None and held.is_file() and held.stat().st_size == file.size_bytes:
             return held
-        return cached_blob(self.repo, file)
+        from rbee_hive.sources.hub_cache import cached_blob
+
+        return cached_blob(
+            self.repo, size_bytes=file.size_bytes, sha256=file.sha256, git_sha1=file.git_sha1
+        )
 
     def has(self, file: ListedFile) -> bool:
         """Return whether something may be the file; blocks for a moment."""
@@ -43,5 +46,5 @@ async def reused(files: Sequence[ListedFile], here: Reusable, name: str) -> tupl
             continue
         sha256 = await hashed_file(name, path)
         if file.sha256 in ("", sha256):
-            found.append(Blob(file.path, path, file.size_bytes, sha256))
+            found.append(Blob(file.path, path, file.size_bytes, sha256, is_fresh=False))
     return tuple(found)
