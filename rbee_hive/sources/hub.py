@@ -91,7 +91,7 @@ class HubSource:
             ) from error
         except InvalidURL as error:
             raise EndpointMalformedError from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             # the library reads the answer without looking: whatever it stumbles over is the answer
             raise SourceDamagedError(reference.repo, "it is not what a hub says") from error
 
