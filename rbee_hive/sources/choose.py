@@ -120,8 +120,8 @@ def _of_file(
     folder = file.rstrip("/")
     if within := [each for each in offered if f"{each.main.folder}/".startswith(f"{folder}/")]:
         return within
-    if file in listing.by_path():
-        raise FormatUnknownError(f"`{file}` of `{listing.repo}` is no model", hint=FORMATS)
+    if folder in listing.by_path():
+        raise FormatUnknownError(f"`{folder}` of `{listing.repo}` is no model", hint=FORMATS)
     paths = [each.main.path for each in offered if is_safe(each.main.path)]
     near = difflib.get_close_matches(file, paths, 1)
     raise ChoiceNotFoundError(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rbee_hive.models.reference import HubReference, parse
+from rbee_hive.models.reference import HubReference, Reference, parse, refined
 from rbee_hive.sources.choice import (
     Choice,
     ChoiceAmbiguousError,
@@ -79,9 +79,12 @@ def listing(*paths: str, **sizes: int) -> Listing:
 
 
 def chosen(paths: tuple[str, ...], choice: str = "") -> Choice:
-    reference = parse(f"org/repo{choice}", home=Path("/"))
+    return choose(listing(*paths), hub(parse(f"org/repo{choice}", home=Path("/"))))
+
+
+def hub(reference: Reference) -> HubReference:
     assert isinstance(reference, HubReference)
-    return choose(listing(*paths), reference)
+    return reference
 
 
 def paths_of(choice: Choice) -> list[str]:
@@ -274,6 +277,8 @@ def test_a_repository_without_a_model_for_rbee_is_told_what_it_has() -> None:
         chosen(())
     with pytest.raises(FormatUnknownError, match="is no model"):
         chosen((*GGUF, "d/x.json"), ":d/x.json")
+    with pytest.raises(FormatUnknownError, match=r"`README\.md` of `org/repo` is no model"):
+        choose(listing(*GGUF), hub(refined(HubReference("org/repo"), file="README.md")))
 
 
 def test_a_file_whose_name_leads_out_is_not_taken_and_not_shown() -> None:
