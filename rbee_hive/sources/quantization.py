@@ -23,7 +23,8 @@ GGUF_ORDER = (
     "F16",
     "F32",
 )
-GGUF_ORDER_EXACT = ("F32", "BF16", "F16")  # before all others where nothing is to be rounded
+GGUF_KEPT = ("Q8_0", "Q4_1", "Q4_0")  # can be kept bit by bit
+GGUF_FLOATS = ("F32", "BF16", "F16")
 GRAPH_ORDER = ("q8", "int8", "uint8", "q4", BASE, "bnb4", "fp16", "q4f16")
 
 _WORD = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{QUANTIZATION_LENGTH_MAX - 1}}}")

@@ -4,6 +4,7 @@ A name that a repository lists is relative, stays inside of its folder on every 
 cannot pass for a file that rbee itself writes there. Spaces and letters of all languages are fine.
 """
 
+import os
 import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
@@ -37,8 +38,7 @@ class HostileNameError(DataLossError):
     hint = "rbee takes nothing from it under that name; ask its owner to rename the file"
 
     def __init__(self, path: str, why: str) -> None:
-        shown = clean_text(path, SHOWN_LENGTH_MAX)
-        super().__init__(f"the source names a file `{shown}`, which {why}")
+        super().__init__(f"the source names a file `{_shown(path)}`, which {why}")
 
 
 def inside(path: str, *, own: Collection[str] = ()) -> PurePosixPath:
@@ -78,10 +78,10 @@ def check_distinct(paths: Iterable[str]) -> None:
     seen: dict[str, str] = {}
     for path in paths:
         plain = unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
-        other = seen.setdefault(plain, path)
-        if other != path:
-            shown = clean_text(other, SHOWN_LENGTH_MAX)
-            raise HostileNameError(path, f"cannot be told from `{shown}` on every file system")
+        if plain in seen:
+            why = f"cannot be told from `{_shown(seen[plain])}` on every file system"
+            raise HostileNameError(path, why)
+        seen[plain] = path
 
 
 def resolved_inside(folder: Path, path: PurePosixPath) -> Path:
@@ -95,12 +95,18 @@ def resolved_inside(folder: Path, path: PurePosixPath) -> Path:
         OSError: it is not there, or leads round in circles.
     """
     root = folder.resolve(strict=True)
-    real = root.joinpath(*path.parts).resolve(strict=True)
+    real = Path(os.path.realpath(root.joinpath(*path.parts), strict=True))
     if real.is_relative_to(root):
         return real
     if root.parent.name == SNAPSHOTS and real.parent == root.parent.parent / BLOBS:
         return real
     raise HostileNameError(str(path), "leads out of its folder")
+
+
+def _shown(path: str) -> str:
+    return "".join(
+        each if each.isprintable() else "?" for each in clean_text(path, SHOWN_LENGTH_MAX)
+    )
 
 
 def _fault_of(path: str) -> str:
