@@ -110,7 +110,9 @@ async def opened_hive(name: str, paths: Paths, settings: Settings) -> AsyncGener
     """Open the model store and supervise workers for the block."""
     changes = Changes()
     async with AsyncExitStack() as stack:
-        models = await stack.enter_async_context(opened_store(paths.models, aliases=settings.aliases))
+        models = await stack.enter_async_context(
+            opened_store(paths.models, aliases=settings.aliases)
+        )
         workers = await stack.enter_async_context(
             supervising(
                 hive=name, run=paths.run, cores_max=settings.hive_cores, changed=changes.ring

@@ -132,9 +132,7 @@ async def _model_prune(hive: Hive, operation: pb.ModelPruneOperation) -> pb.Mode
     in_use = {worker.spec.folder for worker in hive.workers.all()}
     pruned = await prune(hive.models, in_use=in_use, dry_run=operation.dry_run)
     return pb.ModelPruneResult(
-        paths=[
-            pb.PrunedPath(path=str(path), size_bytes=size_bytes) for path, size_bytes in pruned
-        ],
+        paths=[pb.PrunedPath(path=str(path), size_bytes=size_bytes) for path, size_bytes in pruned],
         freed_bytes=sum(size_bytes for _, size_bytes in pruned),
     )
 

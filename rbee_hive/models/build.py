@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +73,7 @@ async def rebuild(model: StoredModel, reference: Reference, shop: Workshop) -> S
     """
     try:
         offer = await _offer(reference, shop, Rate(), model.revision)
-        async with staging(shop.catalog) as folder:
+        async with _releasing(reference, shop.hub), staging(shop.catalog) as folder:
             return await _placed(reference, await offer.collect(folder), shop, folder)
     except OSError as error:
         raise storage_error(error, shop.catalog.root) from error
@@ -102,7 +104,7 @@ async def _newest(reference: Reference, shop: Workshop, rate: Rate) -> StoredMod
         raise
     if offer.revision and (model := await find_whole(reference, shop.catalog, offer.revision)):
         return model
-    async with staging(shop.catalog) as folder:
+    async with _releasing(reference, shop.hub), staging(shop.catalog) as folder:
         material = await offer.collect(folder)
         if model := await find_whole(reference, shop.catalog, material.revision):
             return model
@@ -125,9 +127,17 @@ async def _placed(
     began_s = round(time.time(), 3)
     made = await make(reference, material, shop.catalog, shop.tools, folder)
     model = await asyncio.to_thread(described, reference, material, made, shop.catalog, began_s)
-    await asyncio.to_thread(shop.catalog.place, made.folder, model)
-    await shop.hub.forget(reference)
-    return model
+    return await asyncio.to_thread(shop.catalog.place, made.folder, model)
+
+
+@asynccontextmanager
+async def _releasing(reference: Reference, hub: Hub) -> AsyncGenerator[None]:
+    is_placed = False
+    try:
+        yield
+        is_placed = True
+    finally:
+        await hub.done(reference, is_placed=is_placed)
 
 
 def _tell_unasked(reference: Reference, why: str) -> None:

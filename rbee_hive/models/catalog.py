@@ -26,6 +26,7 @@ from rbee_hive.models.reference import Reference, folder_name, folder_prefix
 from rbee_shared.lifecycle import lock
 
 STAGING_PREFIX = ".tmp-"
+PARTS_FOLDER = ".parts"
 LOCK_SUFFIX = ".lock"
 METADATA_BYTES_MAX = 1024 * 1024
 PARSED_KEPT_MAX = 1_000
@@ -40,6 +41,11 @@ class Catalog:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._parsed: dict[Path, tuple[_Stamp, StoredModel]] = {}
+
+    @property
+    def parts(self) -> Path:
+        """Where files on their way lie."""
+        return self.root / PARTS_FOLDER
 
     def entries(self) -> Entries:
         """Return the models by reference, newest first, and what is wrong with others."""
@@ -77,13 +83,9 @@ class Catalog:
         for folder in self.folders_of(reference):
             try:
                 model = self._read(folder)
-                if model.reference != reference.text:
-                    raise MetadataDamagedError(f"`{folder.name}` holds another model")
-                if revision not in ("", model.revision):
-                    continue
-                for fault in faults_of(model):
-                    raise MetadataDamagedError(fault.message)
-                whole.append(model)
+                if revision in ("", model.revision):
+                    _check_whole(model, reference)
+                    whole.append(model)
             except MetadataDamagedError as error:
                 damage = error
         if not whole and damage is not None:
@@ -110,7 +112,7 @@ class Catalog:
         return None
 
     def holders(self) -> dict[str, Path]:
-        """Return a file for each SHA-256 that an entry says it has; whether it has, nobody knows."""
+        """Return a file for each SHA-256 that an entry says it has, whether it has or not."""
         return {
             file.sha256: model.folder / file.path
             for model in self.readable()[0]
@@ -227,6 +229,13 @@ def faults_of(model: StoredModel) -> Generator[ModelFault]:
         if size_bytes != each.size_bytes:
             message = f"`{each.path}` has {size_bytes} bytes, not {each.size_bytes}"
             yield ModelFault(model.reference, each.path, message)
+
+
+def _check_whole(model: StoredModel, reference: Reference) -> None:
+    if model.reference != reference.text:
+        raise MetadataDamagedError(f"`{model.folder.name}` holds another model")
+    for fault in faults_of(model):
+        raise MetadataDamagedError(fault.message)
 
 
 def _discard(folder: Path, lock_file: Path) -> None:

@@ -17,13 +17,17 @@ CONVERTER, DESCRIBER = "rbee_worker.convert", "rbee_worker.describe"
 class Convert(Protocol):
     """Writes the model of a GGUF file into a new folder; see `convert`."""
 
-    async def __call__(self, gguf: Path, out: Path, *, weights: str) -> None: ...
+    async def __call__(self, gguf: Path, out: Path, *, weights: str) -> None:
+        """Write it."""
+        ...
 
 
 class Describe(Protocol):
     """Writes the description of an ONNX model into its folder; see `describe`."""
 
-    async def __call__(self, folder: Path, *, graph: str, name: str, licence: str) -> None: ...
+    async def __call__(self, folder: Path, *, graph: str, name: str, licence: str) -> None:
+        """Write it."""
+        ...
 
 
 def converter_of(weights: str) -> str:

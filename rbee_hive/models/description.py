@@ -1,8 +1,8 @@
 """What `rbee.json` says about a model, as far as a hive needs it.
 
-What converts or describes a model writes the file last, and a worker reads all of it: the hive reads what it decides by
-and what people are shown. The file stands between two programs, so it is read by key and type, and
-unknown keys are left alone.
+What converts or describes a model writes the file last, and a worker reads all of it: the hive
+reads what it decides by and what people are shown. The file stands between two programs, so it is
+read by key and type, and unknown keys are left alone.
 """
 
 import json

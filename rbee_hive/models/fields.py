@@ -1,4 +1,4 @@
-"""Reading by key and type what a file says: a value of a wrong type is damage, never a traceback."""
+"""Reading by key and type what a file says: a wrong type is damage, never a traceback."""
 
 from collections.abc import Callable
 from typing import cast

@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rbee_hive.models.catalog import Catalog
 from rbee_hive.models.disk import check_room
@@ -23,13 +24,12 @@ from rbee_hive.sources.choose import choose
 from rbee_hive.sources.listing import ListedFile, Listing
 from rbee_hive.transfer.fetcher import Fetcher, opened_fetcher
 from rbee_hive.transfer.file import Blob, RemoteFile
+from rbee_hive.transfer.parts import Leftover, done_bytes
 from rbee_hive.transfer.rate import Rate
 from rbee_shared.narration.narrate import narrate
 
 if TYPE_CHECKING:
     from rbee_hive.sources.hub import HubSource
-
-LEFTOVER_AFTER_S = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Hub:
 
     def __init__(self, fetcher: Fetcher, catalog: Catalog) -> None:
         self._fetcher = fetcher
+        self._held: dict[str, list[Blob]] = {}
         self._catalog = catalog
 
     async def offer(self, reference: HubReference, rate: Rate, revision: str = "") -> Offer:
@@ -77,29 +78,36 @@ class Hub:
             story='"What is there of {model}?" asks the hive the hub',
         )
         asked = replace(reference, revision=revision) if revision else reference
-        source = await asyncio.to_thread(self._source)
+        source = await asyncio.to_thread(_source)
         return await asyncio.to_thread(source.listing, asked)
 
     async def missing_bytes(self, listing: Listing, choice: Choice) -> int:
         """Return the bytes of a choice that would have to be fetched."""
-        here = await asyncio.to_thread(self._reusable, listing)
-        return sum(
-            each.file.size_bytes - self._fetcher.done_bytes(_remote(each.file, ""))
-            for each in choice.files
-            if not here.has(each.file)
-        )
+        return await asyncio.to_thread(self._missing_bytes, listing, choice)
+
+    async def done(self, reference: Reference, *, is_placed: bool) -> None:
+        """Let go of what was fetched for a model: what is in its place is not needed here."""
+        blobs = self._held.pop(reference.text, [])
+        await self._fetcher.release(blobs, keep=not is_placed)
 
     async def forget(self, reference: Reference) -> None:
-        """Remove what was fetched for a model and is not needed any more."""
-        await asyncio.to_thread(self._fetcher.discard, reference.text)
+        """Remove what a broken pull of a model left."""
+        await self._fetcher.discard(reference.text)
 
-    async def leftovers(self) -> tuple[Path, ...]:
+    async def leftovers(self) -> tuple[Leftover, ...]:
         """Return parts of files that nobody is fetching."""
-        return await asyncio.to_thread(self._fetcher.leftovers, LEFTOVER_AFTER_S)
+        return await self._fetcher.leftovers(0.0)
 
-    async def remove_leftovers(self, paths: Sequence[Path]) -> None:
+    async def remove_leftovers(self, found: Sequence[Leftover]) -> None:
         """Remove parts of files, but not what somebody began to fetch again."""
-        await asyncio.to_thread(self._fetcher.remove, paths)
+        await self._fetcher.remove(found)
+
+    def _missing_bytes(self, listing: Listing, choice: Choice) -> int:
+        here = self._reusable(listing)
+        missing = [each.file for each in choice.files if not here.has(each.file)]
+        return sum(
+            file.size_bytes - done_bytes(self._catalog.parts, _remote(file, "")) for file in missing
+        )
 
     async def _collect(self, wanted: _Wanted, folder: Path) -> Material:
         listing, choice = wanted.listing, wanted.choice
@@ -137,7 +145,7 @@ class Hub:
         missing = [file for file in files if file.path not in {blob.path for blob in here}]
         if not missing:
             return here
-        source = await asyncio.to_thread(self._source)
+        source = await asyncio.to_thread(_source)
         url = partial(source.url, wanted.listing)
         made = made_bytes(wanted.choice, wanted.reference)
         fetched = await self._fetcher.fetch(
@@ -148,22 +156,24 @@ class Hub:
             check_room=lambda missing_bytes: check_room(self._catalog.root, missing_bytes + made),
             told=TransferTold(name),
         )
+        self._held.setdefault(wanted.reference.text, []).extend(fetched)
         return (*here, *fetched)
 
     def _reusable(self, listing: Listing) -> Reusable:
         return Reusable(listing.repo, self._catalog.holders())
 
-    def _source(self) -> "HubSource":
-        from rbee_hive.sources.hub import HubSource
-
-        return HubSource()
-
 
 @asynccontextmanager
-async def opened_hub(parts: Path, catalog: Catalog) -> AsyncGenerator[Hub]:
-    """Have the hub for the block; what is half fetched lies in `parts`."""
-    async with opened_fetcher(parts) as fetcher:
+async def opened_hub(catalog: Catalog) -> AsyncGenerator[Hub]:
+    """Have the hub for the block; what is on its way lies in the catalogue's folder for parts."""
+    async with opened_fetcher(catalog.parts) as fetcher:
         yield Hub(fetcher, catalog)
+
+
+def _source() -> "HubSource":
+    # the hub's library takes 0.2 s to import: a hive's start does not wait for it
+    module = import_module("rbee_hive.sources.hub")
+    return cast("type[HubSource]", module.HubSource)()
 
 
 def _headers(source: "HubSource") -> Mapping[str, str]:

@@ -43,9 +43,10 @@ class ModelFile:
 class StoredModel:
     """A model that is here, verified when it came.
 
-    `revision` is what the source calls this version. `source_sha256` is of the GGUF file, or of the list of hashes of a folder that was ready as it
-    came; `archive_sha256` of the wheel it was in, else empty. `converter` says what made the files;
-    empty: they are as they came. `create_time_s` is seconds since the epoch.
+    `revision` is what the source calls this version. `source_sha256` is of the GGUF file, or of the
+    list of hashes of files that were ready as they came; `archive_sha256` of the wheel it was in,
+    else empty. `converter` says what made the files; empty: they are as they came. `create_time_s`
+    is seconds since the epoch.
     """
 
     folder: Path

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbee_hive.models.hashes import hashed_file, is_git_blob
+from rbee_hive.sources.hub_cache import cached_blob
 from rbee_hive.sources.listing import ListedFile
 from rbee_hive.transfer.file import Blob
 
 
 @dataclass(frozen=True, slots=True)
 class Reusable:
-    """Where files of a repository may be: its folder of the cache, and other models by SHA-256."""
+    """Where files of a repository may be: in the cache, and in other models by SHA-256."""
 
     repo: str
     holders: Mapping[str, Path]
@@ -24,8 +25,6 @@ class Reusable:
         held = self.holders.get(file.sha256) if file.sha256 else None
         if held is not None and held.is_file() and held.stat().st_size == file.size_bytes:
             return held
-        from rbee_hive.sources.hub_cache import cached_blob
-
         return cached_blob(
             self.repo, size_bytes=file.size_bytes, sha256=file.sha256, git_sha1=file.git_sha1
         )

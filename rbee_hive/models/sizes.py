@@ -31,8 +31,6 @@ def made_bytes(choice: Choice, reference: Reference) -> int:
 def weights_bytes(choice: Choice, reference: Reference) -> int:
     """Return the bytes that a worker loads."""
     if choice.layout != Layout.GGUF:
-        return sum(
-            each.file.size_bytes for each in choice.files if is_weights(each.file.path)
-        )
+        return sum(each.file.size_bytes for each in choice.files if is_weights(each.file.path))
     bits = BITS.get(choice.quantization, BITS_LEAST)
     return int(choice.size_bytes / bits * MADE_BITS[reference.weights])

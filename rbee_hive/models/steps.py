@@ -38,23 +38,15 @@ async def in_steps(steps: Steps[T], told: Told) -> T:
 
 def hash_steps(file: Path, *, begin_bytes: int = 0) -> Steps[str]:
     """Hash a file and have it on the disk; yield the bytes done, return the SHA-256."""
-    return (yield from _digest_steps(file, hashlib.sha256(), begin_bytes))
+    digest = hashlib.sha256()
+    yield from _feed(file, digest.update, begin_bytes)
+    return digest.hexdigest()
 
 
 def git_hash_steps(file: Path) -> Steps[str]:
     """Hash a file as git does a blob; yield the bytes done, return the SHA-1."""
     digest = hashlib.sha1(b"blob %d\0" % file.stat().st_size, usedforsecurity=False)
-    return (yield from _digest_steps(file, digest, 0))
-
-
-def _digest_steps(file: Path, digest: "hashlib._Hash", begin_bytes: int) -> Steps[str]:
-    done = begin_bytes
-    with file.open("rb") as opened:
-        while chunk := opened.read(CHUNK_BYTES):
-            digest.update(chunk)
-            done += len(chunk)
-            yield done
-        os.fsync(opened.fileno())
+    yield from _feed(file, digest.update, 0)
     return digest.hexdigest()
 
 
@@ -68,6 +60,15 @@ def copy_steps(opens: Callable[[], IO[bytes]], target: Path, *, begin_bytes: int
             done += len(chunk)
             yield done
     return digest.hexdigest()
+
+
+def _feed(file: Path, update: Callable[[bytes], object], done: int) -> Steps[None]:
+    with file.open("rb") as opened:
+        while chunk := opened.read(CHUNK_BYTES):
+            update(chunk)
+            done += len(chunk)
+            yield done
+        os.fsync(opened.fileno())
 
 
 def _next(steps: Steps[T]) -> int | _Done[T]:

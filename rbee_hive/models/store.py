@@ -24,7 +24,6 @@ from rbee_shared.errors import (
 from rbee_shared.narration.narrate import narrate
 
 PULLS_MAX = 16
-PARTS_FOLDER = ".parts"
 TOOLS = Tools(converter.convert, converter.describe)
 
 
@@ -66,7 +65,7 @@ class ModelStore:
         return refined(named, file=file, quantization=quantization, weights=weights)
 
     async def find(self, reference: Reference) -> StoredModel | None:
-        """Return the model if it is here and whole; a damaged one is told, and as good as absent."""
+        """Return the newest revision that is whole; a damaged one is told, and as good as none."""
         return await find_whole(reference, self.catalog)
 
     async def get(self, reference: Reference) -> StoredModel:
@@ -177,14 +176,14 @@ async def opened_store(
     """
     catalog = Catalog(folder)
     try:
-        await asyncio.to_thread((folder / PARTS_FOLDER).mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(catalog.parts.mkdir, parents=True, exist_ok=True)
         swept = await asyncio.to_thread(catalog.sweep)
     except OSError as error:
         raise storage_error(error, folder) from error
     if swept:
         _tell_swept(len(swept))
     async with AsyncExitStack() as stack:
-        hub = await stack.enter_async_context(opened_hub(folder / PARTS_FOLDER, catalog))
+        hub = await stack.enter_async_context(opened_hub(catalog))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         store = ModelStore(Workshop(catalog, hub, tools), aliases, tasks)
         try:

@@ -58,8 +58,9 @@ async def verify_models(store: ModelStore, text: str, *, repair: bool) -> Verifi
         found = await verify(model)
         mended = bool(found) and repair and await _mended(store, model)
         faults.extend((fault, mended) for fault in found)
-    for fault in unreadable:
-        faults.append((fault, bool(text) and repair and await _pulled(store, text)))
+    if unreadable:
+        mended = bool(text) and repair and await _pulled(store, text)
+        faults.extend((fault, mended) for fault in unreadable)
     return Verified(len(models), sum(len(model.files) for model in models), tuple(faults))
 
 
@@ -76,9 +77,8 @@ async def prune(
         old = [model.folder for model in models if model.folder not in in_use]
         swept = await asyncio.to_thread(store.catalog.abandoned)
         parts = await store.shop.hub.leftovers()
-        sizes = [
-            (path, await asyncio.to_thread(size_of, path)) for path in (*old, *swept, *parts)
-        ]
+        sizes = [(path, await asyncio.to_thread(size_of, path)) for path in (*old, *swept)]
+        sizes += [(store.catalog.parts / part.name, part.size_bytes) for part in parts]
         if not dry_run:
             for folder in old:
                 await asyncio.to_thread(store.catalog.remove, folder)

@@ -17,6 +17,7 @@ from rbee_shared.paths import resolve
 from rbee_shared.settings import Settings
 from tests.rpc.hive_house import served, write_model
 from tests.rpc.hive_pool import DEVICES, fifo, open_fifo
+from tests.stores import tools
 
 
 async def test_the_first_snapshot_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

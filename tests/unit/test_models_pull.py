@@ -180,7 +180,9 @@ async def test_a_failure_is_every_jobs_and_leaves_nothing(root: Path, text: str)
     converter.failure = DataLossError("the file is cut short", reason="MODEL_FILE_DAMAGED")
     async with opened_store(root, tools=tools(converter)) as store:
         async with asyncio.TaskGroup() as jobs:
-            pulls = [jobs.create_task(outcome_of(store.pull(store.reference(text)))) for _ in range(2)]
+            pulls = [
+                jobs.create_task(outcome_of(store.pull(store.reference(text)))) for _ in range(2)
+            ]
             await converter.begun.wait()
             converter.go_on.set()
         assert [pull.result() for pull in pulls] == [converter.failure] * 2
@@ -226,7 +228,9 @@ async def test_pulls_at_once_have_a_limit(root: Path, tmp_path: Path) -> None:
         await asyncio.to_thread(Path(text.removeprefix("file:")).write_bytes, b"GGUF")
     async with opened_store(root, tools=tools(converter)) as store:
         async with asyncio.TaskGroup() as jobs:
-            pulls = [jobs.create_task(outcome_of(store.pull(store.reference(text)))) for text in texts]
+            pulls = [
+                jobs.create_task(outcome_of(store.pull(store.reference(text)))) for text in texts
+            ]
             await converter.begun.wait()
             refused = await pulls[-1]
             converter.go_on.set()
