@@ -188,7 +188,7 @@ def _unusable(meant: Sequence[Option], found: Sequence[Option]) -> InvalidArgume
             hint=there or "join them with `llama-gguf-split --merge`, and name it `file:/path`",
         )
     return FormatUnknownError(
-        f"the repository lacks {told(first.lacks)} for `{first.main.folder or first.main.path}`",
+        f"there is no {told(first.lacks)} beside `{first.main.folder or first.main.path}`",
         hint=there or FORMATS,
     )
 

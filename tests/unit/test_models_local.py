@@ -14,6 +14,7 @@ from rbee_hive.models.local import NotAModelError, SourceNotFoundError, link_ste
 from rbee_hive.models.material import Gguf
 from rbee_hive.models.reference import FileReference
 from rbee_hive.models.steps import in_steps
+from rbee_hive.sources.choice import FormatUnknownError
 from rbee_shared.errors import FailedPreconditionError
 from rbee_shared.lifecycle.launch import StartFailedError
 
@@ -57,12 +58,16 @@ async def test_a_folder_that_lacks_a_file_is_refused_by_its_name(
     tmp_path: Path, target: Path
 ) -> None:
     (tmp_path / "model.onnx").touch()
-    with pytest.raises(NotAModelError, match=r"has no `rbee\.json`, `tokenizer\.json`"):
+    with pytest.raises(FormatUnknownError, match=r"no `config\.json`, `tokenizer\.json` beside"):
         await from_file.collect(FileReference(tmp_path), target)
+
+
+async def test_the_gguf_file_of_a_folder_is_the_model(tmp_path: Path, target: Path) -> None:
+    (tmp_path / "notes.txt").touch()
     (tmp_path / "a.gguf").write_bytes(GGUF)
-    with pytest.raises(NotAModelError) as caught:
-        await from_file.collect(FileReference(tmp_path), target)
-    assert caught.value.hint == f"did you mean `file:{tmp_path / 'a.gguf'}`?"
+    material = await from_file.collect(FileReference(tmp_path), target)
+    assert isinstance(material.content, Gguf)
+    assert await material.content.have() == tmp_path / "a.gguf"
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")

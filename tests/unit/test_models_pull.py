@@ -20,7 +20,7 @@ from rbee_shared.errors import (
 from rbee_shared.narration.context import JOB, JobContext
 from rbee_shared.narration.event import Narration
 from rbee_shared.narration.narrate import narrate
-from tests.stores import tools
+from tests.stores import names, tools
 
 DESCRIPTION = {
     "format": 2,
@@ -103,10 +103,6 @@ def text(tmp_path: Path) -> str:
     file = tmp_path / "tiny.gguf"
     file.write_bytes(b"GGUF, and so on")
     return f"file:{file}"
-
-
-def names(root: Path) -> list[str]:
-    return sorted(each.name for each in root.iterdir())
 
 
 async def test_two_jobs_share_one_transfer_and_both_hear_all_of_it(root: Path, text: str) -> None:

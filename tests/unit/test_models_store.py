@@ -20,7 +20,7 @@ from rbee_shared.errors import (
 )
 from rbee_shared.narration.context import JOB, JobContext
 from rbee_shared.narration.event import Narration
-from tests.stores import tools
+from tests.stores import names, tools
 
 GGUF = b"GGUF" + bytes(range(256)) * 16
 DESCRIPTION = {
@@ -94,10 +94,6 @@ def source(tmp_path: Path) -> Path:
     return file
 
 
-def names(root: Path) -> list[str]:
-    return sorted(each.name for each in root.iterdir())
-
-
 async def test_a_pulled_model_is_here_with_hashes_and_its_story(root: Path, source: Path) -> None:
     async with opened_store(root, tools=tools(Converter())) as store:
         assert await store.find(store.reference(f"file:{source}")) is None
@@ -120,7 +116,7 @@ async def test_pulling_again_does_nothing(root: Path, source: Path) -> None:
         first = await store.pull(store.reference(f"file:{source}"))
         with telling() as told:
             assert await store.pull(store.reference(f"file:{source}")) == first
-    assert told.actions == ["model_ready"]
+    assert told.actions == ["model_verify", "model_ready"]
     assert converter.count == 1
 
 

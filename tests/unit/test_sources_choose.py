@@ -194,7 +194,7 @@ def test_old_merged_graphs_are_taken_where_there_is_no_other() -> None:
 
 
 def test_a_graph_without_its_tokenizer_is_refused() -> None:
-    with pytest.raises(FormatUnknownError, match=r"lacks `tokenizer\.json`"):
+    with pytest.raises(FormatUnknownError, match=r"no `tokenizer\.json` beside `onnx`"):
         chosen(("config.json", "onnx/model.onnx"))
 
 

@@ -1,1 +1,0 @@
-"""Bytes from far away: resumed, checked, shared. Knows nothing of models."""
