@@ -1,0 +1,164 @@
+"""One request for bytes: where they are, who may see the token, and what came before it broke."""
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urljoin
+
+import httpx2
+
+from rbee_hive.transfer import failures
+from rbee_hive.transfer.answers import (
+    Fail,
+    Follow,
+    Resolve,
+    Retry,
+    Take,
+    Verdict,
+    judge,
+    origin_of,
+)
+from rbee_hive.transfer.file import RemoteFile
+from rbee_hive.transfer.policy import REDIRECTS_MAX, Policy
+from rbee_hive.transfer.spans import Span
+from rbee_shared.errors import RbeeError
+
+USER_AGENT = "rbee"
+
+
+class BrokenError(Exception):
+    """A request came to nothing, or broke; it may be tried again."""
+
+    def __init__(self, error: RbeeError, *, after_s: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.after_s = after_s
+
+
+@dataclass(slots=True)
+class Route:
+    """How one file is asked for. `address` is where the source has sent us, while that holds."""
+
+    file: RemoteFile
+    headers: Mapping[str, str]
+    address: str = ""
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer with bytes; `take` says which."""
+
+    take: Take
+    response: httpx2.Response
+    path: str
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """Yield them as they come.
+
+        Raises:
+            BrokenError: the stream broke.
+        """
+        try:
+            async for chunk in self.response.aiter_raw():
+                yield chunk
+        except httpx2.TransportError as error:
+            raise BrokenError(failures.unreachable(self.path, _told(error))) from error
+
+
+@asynccontextmanager
+async def opened_client(policy: Policy) -> AsyncGenerator[httpx2.AsyncClient]:
+    """Have what all requests share: connections that are kept, proxies, certificates."""
+    limits = httpx2.Limits(
+        max_connections=policy.connections_max, max_keepalive_connections=policy.connections_max
+    )
+    timeout = httpx2.Timeout(policy.stall_s, connect=policy.connect_s, pool=None)
+    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+    async with httpx2.AsyncClient(limits=limits, timeout=timeout, headers=headers) as client:
+        yield client
+
+
+@asynccontextmanager
+async def asked(client: httpx2.AsyncClient, route: Route, span: Span) -> AsyncGenerator[Answer]:
+    """Ask for a range and have the answer for the block; leaving it early closes the connection.
+
+    Raises:
+        BrokenError: there is no answer, or one that may be better later.
+        RbeeError: there is one that says no.
+    """
+    url = route.address or route.file.url
+    for _ in range(REDIRECTS_MAX + 1):
+        async with _sent(client, route, url, span) as response:
+            verdict = _verdict(route.file, span, response, url)
+            if not isinstance(verdict, Follow):
+                if verdict_error := _refusal(route, verdict):
+                    raise verdict_error
+                assert isinstance(verdict, Take)
+                route.address = url if url != route.file.url else ""
+                yield Answer(verdict, response, route.file.path)
+                return
+        url = _next(route.file, url, verdict.location)
+    raise failures.misled(route.file.path, f"redirects more than {REDIRECTS_MAX} times")
+
+
+@asynccontextmanager
+async def _sent(
+    client: httpx2.AsyncClient, route: Route, url: str, span: Span
+) -> AsyncGenerator[httpx2.Response]:
+    headers = {"Range": f"bytes={span[0]}-{span[1] - 1}"}
+    if origin_of(url) == origin_of(route.file.url):
+        headers |= route.headers
+    try:
+        request = client.build_request("GET", url, headers=headers)
+        response = await client.send(request, stream=True)
+    except (httpx2.TransportError, httpx2.InvalidURL) as error:
+        raise BrokenError(failures.unreachable(route.file.path, _told(error))) from error
+    try:
+        yield response
+    finally:
+        await response.aclose()
+
+
+def _verdict(file: RemoteFile, span: Span, response: httpx2.Response, url: str) -> Verdict:
+    return judge(
+        file,
+        span[0],
+        response.status_code,
+        response.headers,
+        is_source=origin_of(url) == origin_of(file.url),
+        now=datetime.fromtimestamp(time.time(), UTC),
+    )
+
+
+def _refusal(route: Route, verdict: Verdict) -> Exception | None:
+    match verdict:
+        case Retry(error, after_s):
+            return BrokenError(error, after_s=after_s)
+        case Resolve(error):
+            route.address = ""
+            return BrokenError(error)
+        case Fail(error):
+            return error
+        case Take() | Follow():
+            return None
+
+
+def _next(file: RemoteFile, url: str, location: str) -> str:
+    target = urljoin(url, location)
+    scheme = origin_of(target)[0]
+    if scheme not in ("http", "https"):
+        raise failures.misled(file.path, "redirects to what is no web address")
+    if origin_of(url)[0] == "https" and scheme != "https":
+        raise failures.misled(file.path, "redirects from https to http, which hides nothing")
+    return target
+
+
+def _told(error: Exception) -> str:
+    match error:
+        case httpx2.TimeoutException():
+            return "nothing came for too long"
+        case httpx2.ConnectError():
+            return "it cannot be connected to"
+        case _:
+            return "the connection broke"

@@ -1,0 +1,42 @@
+"""The limits of a transfer, in one table that tests can make small."""
+
+from dataclasses import dataclass
+
+from rbee_shared.limits import KIB, MIB
+
+REDIRECTS_MAX = 5
+RETRY_AFTER_S_MAX = 300.0  # a source that wants more is as good as away
+READ_BYTES = 256 * KIB  # of a file that is hashed, at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient, how wide and how fine a fetcher is.
+
+    Attributes:
+        stall_s: without a byte, after which a request has failed.
+        connect_s: for a connection to come up.
+        retries_max: after failures in a row that brought no byte.
+        retry_s: before the first retry; doubles with each.
+        connections_max: in all.
+        host_connections_max: to one source.
+        files_open_max: fetched side by side.
+        piece_bytes: asked for at a time.
+        block_bytes: held for each connection before they are written; a kill loses no more.
+        block_s: how long they are held at most while bytes come.
+        tell_interval_s: between two tellings of progress.
+        lock_interval_s: between two looks whether another process is done with a part.
+    """
+
+    stall_s: float = 60.0
+    connect_s: float = 10.0
+    retries_max: int = 6
+    retry_s: float = 0.1
+    connections_max: int = 8
+    host_connections_max: int = 4
+    files_open_max: int = 8
+    piece_bytes: int = 8 * MIB
+    block_bytes: int = MIB
+    block_s: float = 0.25
+    tell_interval_s: float = 0.1
+    lock_interval_s: float = 0.2
