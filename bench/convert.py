@@ -5,6 +5,7 @@ is a process of its own, as a hive starts it, and its peak memory is what the ke
 """
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -80,22 +81,33 @@ def main() -> None:
 
 @contextmanager
 def written(size: Size, kind: str) -> Generator[Path]:
-    """Write a GGUF of that size for the block."""
+    """Have a GGUF of that size for the block.
+
+    It is written by another process: the kernel counts what a parent had in memory as its child's.
+    """
     with tempfile.TemporaryDirectory(prefix="rbee-bench-") as folder:
         path = Path(folder) / "large.gguf"
-        writer = gguf.GGUFWriter(path, "llama")
-        _add_metadata(writer, size)
-        random = np.random.default_rng(1)
-        type_ = gguf.GGMLQuantizationType[kind]
-        for name in size.norms():
-            writer.add_tensor(name, np.ones(size.hidden, np.float32))
-        for name, rows, columns in size.matrices():
-            writer.add_tensor(name, _blocks(random, kind, rows, columns), raw_dtype=type_)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        writer = multiprocessing.get_context("spawn").Process(target=write, args=(size, kind, path))
+        writer.start()
+        writer.join()
+        assert writer.exitcode == 0
         yield path
+
+
+def write(size: Size, kind: str, path: Path) -> None:
+    """Write a GGUF of that size."""
+    writer = gguf.GGUFWriter(path, "llama")
+    _add_metadata(writer, size)
+    random = np.random.default_rng(1)
+    type_ = gguf.GGMLQuantizationType[kind]
+    for name in size.norms():
+        writer.add_tensor(name, np.ones(size.hidden, np.float32))
+    for name, rows, columns in size.matrices():
+        writer.add_tensor(name, _blocks(random, kind, rows, columns), raw_dtype=type_)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def row(source: Path, kind: str, weights: str) -> str:
