@@ -24,7 +24,9 @@ JOB_TIMEOUT_S = {  # by operation, if nobody says; and the most that can be aske
     "infer": (HOUR_S, 24 * HOUR_S),
     "embed": (600.0, 24 * HOUR_S),
     "model_download": (24 * HOUR_S, 7 * 24 * HOUR_S),
-    "model_verify": (HOUR_S, 24 * HOUR_S),
+    "model_verify": (24 * HOUR_S, 7 * 24 * HOUR_S),  # may fetch what is damaged
+    "model_import": (24 * HOUR_S, 7 * 24 * HOUR_S),
+    "model_prune": (HOUR_S, 24 * HOUR_S),
     "worker_spawn": (24 * HOUR_S, 7 * 24 * HOUR_S),  # may pull the model first
 }
 JOB_TIMEOUT_S_DEFAULT = (60.0, HOUR_S)
