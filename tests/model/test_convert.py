@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,11 @@ tokenizers: Any = untyped_tokenizers
 pytestmark = [pytest.mark.model, pytest.mark.timeout(300)]
 
 
-def convert(source: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def convert(
+    source: Path, folder: Path, *options: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "rbee_worker.convert", str(source), str(folder)],
+        [sys.executable, "-m", "rbee_worker.convert", str(source), str(folder), *options],
         capture_output=True,
         text=True,
         timeout=240,
@@ -33,14 +36,27 @@ def test_a_conversion_tells_each_layer_to_its_parent(tmp_path: Path) -> None:
     source = TinyLlama().write(tmp_path / "tiny.gguf")
     result = convert(source, tmp_path / "out", RBEE_NARRATION="json")
     told = [json.loads(line)["narration"] for line in result.stdout.splitlines()]
-    assert [each["progress"] for each in told] == [
-        {"done": done, "total": 2, "unit": "steps"} for done in range(3)
+    steps = [each["progress"] for each in told]
+    assert [(each["done"], each["total"], each["unit"]) for each in steps] == [
+        (done, 2, "steps") for done in range(3)
     ]
     assert {(each["actor"], each["action"], each["target"]) for each in told} == {
         ("convert", "model_convert", "Tiny")
     }
     assert told[1]["human"] == "converting layer 1 of 2"
     assert result.stderr == ""
+
+
+def test_a_conversion_that_is_cancelled_stops_at_once_and_leaves_no_model(
+    gguf: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "rbee_worker.convert", str(gguf), str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("layer 1 of 30" in line for line in process.stdout)
+        process.terminate()
+        assert process.wait(timeout=5) == -signal.SIGTERM
+    assert not (tmp_path / "out" / "rbee.json").exists()
 
 
 def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -51,6 +67,16 @@ def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
     assert files == ["model.onnx", "model.onnx.data", "rbee.json", "tokenizer.json"]
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_the_form_of_weights_is_the_user_s_choice(tmp_path: Path) -> None:
+    source = TinyLlama(kind="Q4_1").write(tmp_path / "tiny.gguf")
+    for weights, said in {"int8": "int8-block32", "exact": "exact", "f32": "float32"}.items():
+        assert convert(source, tmp_path / weights, "--weights", weights).returncode == 0
+        assert ModelDescription.read(tmp_path / weights).quantization == said
+    refused = convert(source, tmp_path / "out", "--weights", "int2")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "invalid" in refused.stderr
 
 
 def test_a_known_error_is_one_line_and_no_traceback(tmp_path: Path) -> None:
