@@ -88,7 +88,7 @@ class Hive:
             platform=f"{platform.system().lower()}/{platform.machine()}",
             devices=[device_to_proto(each) for each in devices],
             models=[
-                *(model_wire.model_to_proto(each, hive=self.name) for each in models),
+                *model_wire.models_to_proto(models, hive=self.name),
                 *(model_wire.pulling_to_proto(each, hive=self.name) for each in pulling),
             ],
             workers=[worker_to_proto(each, self.name) for each in self.workers.all()],
@@ -110,7 +110,7 @@ async def opened_hive(name: str, paths: Paths, settings: Settings) -> AsyncGener
     """Open the model store and supervise workers for the block."""
     changes = Changes()
     async with AsyncExitStack() as stack:
-        models = await stack.enter_async_context(opened_store(paths.models))
+        models = await stack.enter_async_context(opened_store(paths.models, aliases=settings.aliases))
         workers = await stack.enter_async_context(
             supervising(
                 hive=name, run=paths.run, cores_max=settings.hive_cores, changed=changes.ring

@@ -32,6 +32,9 @@ RESUMED = {
     "infer",
     "model_download",
     "model_delete",
+    "model_verify",
+    "model_prune",
+    "model_import",
     "worker_spawn",
     "worker_delete",
 }
@@ -68,6 +71,12 @@ async def execute(queen: Queen, operation: pb.Operation) -> pb.Result:
             return await _on_first(queen, operation.model_get.hive, operation)
         case "model_delete":
             return await _on(queen, operation.model_delete.hive or LOCALHOST, operation)
+        case "model_verify":
+            return await _on(queen, operation.model_verify.hive or LOCALHOST, operation)
+        case "model_prune":
+            return await _on(queen, operation.model_prune.hive or LOCALHOST, operation)
+        case "model_import":
+            return await _on(queen, operation.model_import.hive or LOCALHOST, operation)
         case "worker_spawn":
             return await _worker_spawn(queen, operation)
         case "worker_list":

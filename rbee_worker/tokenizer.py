@@ -37,6 +37,8 @@ class Tokenizer:
             self._tokenizer: Any = library.Tokenizer.from_file(str(folder / TOKENIZER_FILE))
         except Exception as error:  # the library raises bare Exception
             raise ModelDamagedError(f"`{TOKENIZER_FILE}` of the model cannot be read") from error
+        self._tokenizer.no_truncation()  # files of the hub may ask for either
+        self._tokenizer.no_padding()
         self._template = ChatTemplate(description.chat_template)
         self._text = TokenText(self._tokenizer)
         longest_first = sorted(self._text.control.values(), key=len, reverse=True)

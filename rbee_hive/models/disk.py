@@ -32,6 +32,13 @@ def check_room(folder: Path, needed_bytes: int) -> None:
         )
 
 
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files under a folder; blocks for a moment."""
+    if not path.is_dir():
+        return path.stat().st_size if path.exists() else 0
+    return sum(each.lstat().st_size for each in path.rglob("*") if not each.is_dir())
+
+
 def no_room_left(folder: Path) -> DiskFullError:
     """Return the error of a disk that ran full on the way."""
     free_mib = shutil.disk_usage(folder).free // MIB

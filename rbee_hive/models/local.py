@@ -1,22 +1,21 @@
-"""Models that are on the hive's machine already: a GGUF file, or a folder in our ONNX layout.
+"""Models that are on the hive's machine already: a GGUF file, or a folder with an ONNX layout.
 
 They stay the user's. Files of a folder are linked into the store where the disk allows it, else
 copied, so that removing the model from the store never touches them.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from rbee_hive.models import description, metadata
+from rbee_hive.models import metadata
 from rbee_hive.models.disk import check_room
 from rbee_hive.models.steps import Steps, copy_steps
 from rbee_shared.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 
 MAGIC = b"GGUF"
-NEEDED = (description.FILE_NAME, "model.onnx", "tokenizer.json")
-FILES_MAX = 1_000
+FILES_MAX = 10_000
 
 
 class SourceNotFoundError(NotFoundError):
@@ -30,21 +29,22 @@ class NotAModelError(InvalidArgumentError):
     """What is there is no model that rbee can read."""
 
     reason = "MODEL_FORMAT_UNKNOWN"
-    hint = "a GGUF file, or a folder that rbee converted"
+    hint = "a GGUF file, or a folder with an ONNX model and its tokenizer.json"
 
 
 def check(path: Path) -> None:
-    """Make sure that a GGUF file or a folder of ours is at `path`; blocks for a moment.
+    """Make sure that a GGUF file or a folder is at `path`, and may be read; blocks for a moment.
 
     Raises:
         SourceNotFoundError: nothing is there.
-        NotAModelError: it is something else, or the folder lacks a file.
+        NotAModelError: it is something else.
         FailedPreconditionError: this user may not read it.
     """
     try:
         if path.is_dir():
-            _check_folder(path)
-        elif path.exists():
+            with os.scandir(path):
+                return
+        if path.exists():
             check_gguf(path)
         else:
             raise SourceNotFoundError(f"there is no `{path}` on this machine")
@@ -69,51 +69,48 @@ def check_gguf(file: Path) -> None:
             raise NotAModelError(f"`{file.name}` is not a GGUF file")
 
 
-def files_of(folder: Path) -> tuple[Path, ...]:
-    """Return the files that make the model in a folder of ours, by name; blocks for a moment.
+def paths_of(folder: Path) -> tuple[str, ...]:
+    """Return the paths of all files under a folder, with `/`, in order; blocks for a moment.
+
+    What is hidden is left out, and what rbee itself writes there.
 
     Raises:
         NotAModelError: there are more than any model has.
     """
-    found = sorted(
-        file
-        for file in folder.iterdir()
-        if file.is_file() and not file.name.startswith(".") and file.name != metadata.FILE_NAME
-    )
-    if len(found) > FILES_MAX:
-        raise NotAModelError(f"`{folder}` has more than {FILES_MAX} files")
-    return tuple(found)
+    found: list[str] = []
+    for parent, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        inside = Path(parent).relative_to(folder)
+        found.extend(
+            (inside / name).as_posix()
+            for name in files
+            if not name.startswith(".") and (inside / name) != Path(metadata.FILE_NAME)
+        )
+        if len(found) > FILES_MAX:
+            raise NotAModelError(f"`{folder}` has more than {FILES_MAX} files")
+    return tuple(sorted(found))
 
 
-def link_steps(files: Sequence[Path], target: Path) -> Steps[None]:
-    """Link or copy files into the folder `target`; yield the bytes done.
+def link_steps(files: Mapping[str, Path], target: Path) -> Steps[None]:
+    """Link or copy each file to its path under `target`; yield the bytes done.
 
     Raises:
         DiskFullError: there is no room for a copy.
     """
     done = 0
-    for file in files:
+    for path, file in files.items():
+        new = target / path
+        new.parent.mkdir(parents=True, exist_ok=True)
         size_bytes = file.stat().st_size
-        if not _link(file, target / file.name):
+        if not link(file, new):
             check_room(target, size_bytes)
-            opens = partial(file.open, "rb")
-            yield from copy_steps(opens, target / file.name, begin_bytes=done)
+            yield from copy_steps(partial(file.open, "rb"), new, begin_bytes=done)
         done += size_bytes
         yield done
 
 
-def _check_folder(folder: Path) -> None:
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
-    if not missing:
-        return
-    guesses = sorted(folder.glob("*.gguf"))
-    hint = f"did you mean `file:{guesses[0]}`?" if guesses else NotAModelError.hint
-    raise NotAModelError(
-        f"the folder `{folder}` has no {', '.join(f'`{name}`' for name in missing)}", hint=hint
-    )
-
-
-def _link(file: Path, target: Path) -> bool:
+def link(file: Path, target: Path) -> bool:
+    """Give a file one more name, and return whether the disk allows it."""
     try:
         os.link(file.resolve(), target)
     except OSError:  # another disk, a file system without links, or a file of somebody else

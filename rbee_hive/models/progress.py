@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass
 
-from rbee_hive.models.reference import Reference, told_as
 from rbee_hive.models.steps import Told
 from rbee_shared.narration.event import Progress
 from rbee_shared.narration.narrate import narrate
@@ -53,12 +52,11 @@ LINKING = Doing(
 )
 
 
-def progress_of(doing: Doing, reference: Reference, total_bytes: int) -> Told:
-    """Return what tells one step's progress, given the bytes done.
+def progress_of(doing: Doing, name: str, total_bytes: int) -> Told:
+    """Return what tells the progress of a step on a model, given the bytes done.
 
     The last byte is always told; before it, at most one telling each `INTERVAL_S`.
     """
-    name = told_as(reference)
     next_s = 0.0
 
     def told(done_bytes: int) -> None:

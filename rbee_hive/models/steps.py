@@ -38,7 +38,17 @@ async def in_steps(steps: Steps[T], told: Told) -> T:
 
 def hash_steps(file: Path, *, begin_bytes: int = 0) -> Steps[str]:
     """Hash a file and have it on the disk; yield the bytes done, return the SHA-256."""
-    digest, done = hashlib.sha256(), begin_bytes
+    return (yield from _digest_steps(file, hashlib.sha256(), begin_bytes))
+
+
+def git_hash_steps(file: Path) -> Steps[str]:
+    """Hash a file as git does a blob; yield the bytes done, return the SHA-1."""
+    digest = hashlib.sha1(b"blob %d\0" % file.stat().st_size, usedforsecurity=False)
+    return (yield from _digest_steps(file, digest, 0))
+
+
+def _digest_steps(file: Path, digest: "hashlib._Hash", begin_bytes: int) -> Steps[str]:
+    done = begin_bytes
     with file.open("rb") as opened:
         while chunk := opened.read(CHUNK_BYTES):
             digest.update(chunk)

@@ -24,7 +24,9 @@ JOB_TIMEOUT_S = {  # by operation, if nobody says; and the most that can be aske
     "infer": (HOUR_S, 24 * HOUR_S),
     "embed": (600.0, 24 * HOUR_S),
     "model_download": (24 * HOUR_S, 7 * 24 * HOUR_S),
-    "model_verify": (HOUR_S, 24 * HOUR_S),
+    "model_verify": (24 * HOUR_S, 7 * 24 * HOUR_S),  # may fetch what is damaged
+    "model_import": (24 * HOUR_S, 7 * 24 * HOUR_S),
+    "model_prune": (HOUR_S, 24 * HOUR_S),
     "worker_spawn": (24 * HOUR_S, 7 * 24 * HOUR_S),  # may pull the model first
 }
 JOB_TIMEOUT_S_DEFAULT = (60.0, HOUR_S)
@@ -67,6 +69,7 @@ PROMPT_CHARS_MAX = 1_000_000
 MESSAGES_MAX = 1_000
 NAME_LENGTH_MAX = 63
 REFERENCE_LENGTH_MAX = 512
+ALIASES_MAX = 200
 JOB_ID_LENGTH_MAX = 64
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 1_000

@@ -78,7 +78,7 @@ async def test_a_snapshot_comes_without_a_change_too(
 async def test_a_model_that_is_being_pulled_is_in_the_snapshot(tmp_path: Path) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
-    async def convert(_: Path, out: Path) -> None:
+    async def convert(_gguf: Path, out: Path, _weights: str) -> None:
         begun.set()
         await go_on.wait()
         await asyncio.to_thread(write_model, out)
@@ -89,7 +89,7 @@ async def test_a_model_that_is_being_pulled_is_in_the_snapshot(tmp_path: Path) -
     changes = Changes()
     async with (
         asyncio.timeout(10),
-        opened_store(paths.models, convert=convert) as models,
+        opened_store(paths.models, tools=tools(convert)) as models,
         supervising(hive="attic", run=paths.run, cores_max=0, changed=changes.ring) as workers,
     ):
         hive = Hive(
@@ -100,7 +100,7 @@ async def test_a_model_that_is_being_pulled_is_in_the_snapshot(tmp_path: Path) -
             workers=workers,
             changes=changes,
         )
-        pulling = asyncio.create_task(models.pull(f"file:{source}"))
+        pulling = asyncio.create_task(models.pull(models.reference(f"file:{source}")))
         await begun.wait()
         [model] = (await hive.snapshot()).models
         assert (model.reference, model.hive) == (f"file:{source}", "attic")

@@ -16,7 +16,7 @@ BIAS = np.zeros(64, np.float32)
 @pytest.mark.parametrize(
     ("tiny", "reason", "named"),
     [
-        (TinyLlama(architecture="gemma3"), "ARCHITECTURE_UNSUPPORTED", "`gemma3`"),
+        (TinyLlama(architecture="gemma2"), "ARCHITECTURE_UNSUPPORTED", "`gemma2`"),
         (TinyLlama(metadata={"tokenizer.ggml.pre": "viking"}), "TOKENIZER_UNSUPPORTED", "`viking`"),
         (TinyLlama(metadata={"tokenizer.ggml.pre": None}), "TOKENIZER_UNSUPPORTED", "``"),
         (TinyLlama(metadata={"tokenizer.ggml.model": "t5"}), "TOKENIZER_UNSUPPORTED", "`t5`"),

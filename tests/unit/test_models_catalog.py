@@ -24,6 +24,8 @@ DESCRIPTION = Description(
     layers=30,
     kv_heads=3,
     head_dim=64,
+    layout="rbee",
+    kv_value_bytes=4,
     has_chat_template=True,
 )
 
@@ -40,7 +42,7 @@ def stored(catalog: Catalog, name: str = "tiny") -> StoredModel:
             for each in sorted(built.iterdir())
         )
         model = StoredModel(
-            folder=catalog.root / folder_name(reference),
+            folder=catalog.root / folder_name(reference, "0.10"),
             reference=reference.text,
             alias="",
             source="file",

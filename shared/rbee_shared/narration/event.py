@@ -26,11 +26,17 @@ class Mode(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a step is. `total` 0 means that nobody knows; `unit` is `bytes`, `steps` or empty."""
+    """How far a step is. `total` 0 means that nobody knows; `unit` is `bytes`, `steps` or empty.
+
+    `rate` is units a second of late, `remaining_s` what is left at that rate; 0 and None where
+    nobody knows.
+    """
 
     done: int
     total: int = 0
     unit: str = ""
+    rate: float = 0.0
+    remaining_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,4 +86,6 @@ def _is_progress(progress: Progress) -> bool:
         isinstance(cast("Any", progress.done), int)
         and isinstance(cast("Any", progress.total), int)
         and isinstance(cast("Any", progress.unit), str)
+        and isinstance(cast("Any", progress.rate), int | float)
+        and isinstance(cast("Any", progress.remaining_s), int | float | None)
     )

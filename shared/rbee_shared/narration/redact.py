@@ -10,6 +10,7 @@ Every pattern takes time in proportion to the text: a run of word characters is 
 beginning, and no two repetitions that follow each other match the same character.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from itertools import islice
@@ -21,6 +22,8 @@ NAME_LENGTH_MAX = 64
 FIELD_COUNT_MAX = 32
 INTEGER_MAX = 2**63 - 1
 TIME_S_MAX = 253_402_300_799.0  # the end of the year 9999
+RATE_MAX = 1e18
+REMAINING_S_MAX = 100 * 365 * 86_400.0
 REDACTED = "[REDACTED]"
 
 _SENSITIVE = (
@@ -118,4 +121,12 @@ def _clean_progress(progress: Progress) -> Progress:
         done=max(0, min(progress.done, INTEGER_MAX)),
         total=max(0, min(progress.total, INTEGER_MAX)),
         unit=clean_text(progress.unit, NAME_LENGTH_MAX),
+        rate=_clean_number(progress.rate, RATE_MAX),
+        remaining_s=None
+        if progress.remaining_s is None
+        else _clean_number(progress.remaining_s, REMAINING_S_MAX),
     )
+
+
+def _clean_number(value: float, maximum: float) -> float:
+    return max(0.0, min(float(value), maximum)) if math.isfinite(value) else 0.0

@@ -1,0 +1,68 @@
+"""A model that is on the hive's machine: a GGUF file, or the files of a folder that are one."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+from rbee_hive.models import local
+from rbee_hive.models.hashes import hashed_file
+from rbee_hive.models.make import linked, sha256_of_all
+from rbee_hive.models.material import Folder, Gguf, Material, Offer
+from rbee_hive.models.reference import FileReference, told_as
+from rbee_hive.sources.choose import GGUF, Choice, choose
+from rbee_hive.sources.listing import ListedFile, Listing
+from rbee_hive.sources.safe_path import resolved_inside
+
+REVISION_LENGTH = 12
+
+
+def offer(reference: FileReference) -> Offer:
+    """Return what is there; which revision it is, its hash says."""
+    return Offer("", partial(collect, reference))
+
+
+async def collect(reference: FileReference, staging: Path) -> Material:
+    """Have what the path names: a file stays where it is, of a folder the files are linked.
+
+    Raises:
+        RbeeError: nothing is there, it is no model, or may not be read.
+    """
+    await asyncio.to_thread(local.check, reference.path)
+    if not await asyncio.to_thread(reference.path.is_dir):
+        return await _of_file(reference, reference.path)
+    choice = await asyncio.to_thread(choice_of, reference)
+    if choice.layout == GGUF:
+        return await _of_file(reference, reference.path / choice.main)
+    out = staging / "model"
+    files = await linked(told_as(reference), reference.path, _paths(reference.path, choice), out)
+    revision = sha256_of_all(files)[:REVISION_LENGTH]
+    return Material(Folder(out, choice.main, files), revision)
+
+
+def choice_of(reference: FileReference) -> Choice:
+    """Return which files of a folder are the model; blocks for a moment.
+
+    Raises:
+        RbeeError: none are, or there are too many files.
+    """
+    folder = reference.path
+    files = tuple(
+        ListedFile(path, (folder / path).stat().st_size) for path in local.paths_of(folder)
+    )
+    return choose(Listing(repo=str(folder), commit="", files=files), reference)
+
+
+async def _of_file(reference: FileReference, file: Path) -> Material:
+    sha256 = await hashed_file(told_as(reference), file)
+
+    async def have() -> Path:
+        return file
+
+    return Material(Gguf(sha256, have), sha256[:REVISION_LENGTH])
+
+
+def _paths(folder: Path, choice: Choice) -> list[str]:
+    paths = [each.file.path for each in choice.files]
+    for path in paths:
+        resolved_inside(folder, path)
+    return paths

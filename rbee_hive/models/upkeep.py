@@ -1,0 +1,182 @@
+"""Keeping the store whole and small: verify and repair, prune, and take in what was copied here."""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rbee_hive.models.build import find_whole, rebuild
+from rbee_hive.models.catalog import staging, superseded
+from rbee_hive.models.disk import size_of, storage_error
+from rbee_hive.models.hashes import HashMismatchError
+from rbee_hive.models.make import linked
+from rbee_hive.models.metadata import (
+    FILE_NAME,
+    ModelFault,
+    StoredModel,
+    from_yaml,
+)
+from rbee_hive.models.reference import FileReference, Reference, told_as
+from rbee_hive.models.store import ModelStore
+from rbee_hive.models.verify import verify
+from rbee_hive.sources.safe_path import resolved_inside
+from rbee_shared.errors import (
+    InvalidArgumentError,
+    ModelNotFoundError,
+    RbeeError,
+)
+from rbee_shared.narration.event import Level
+from rbee_shared.narration.narrate import narrate
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was looked at, and what was wrong with it, each with whether it was mended."""
+
+    model_count: int
+    file_count: int
+    faults: tuple[tuple[ModelFault, bool], ...]
+
+
+async def verify_models(store: ModelStore, text: str, *, repair: bool) -> Verified:
+    """Hash the files of a model, or of all, again, and put good ones in the place of bad ones.
+
+    Raises:
+        ModelNotFoundError: the model that is named is not here.
+        RbeeError: `text` is no reference.
+    """
+    if text:
+        reference = store.reference(text)
+        if not await asyncio.to_thread(store.catalog.folders_of, reference):
+            raise ModelNotFoundError(told_as(reference))
+        models = await asyncio.to_thread(store.catalog.revisions_of, reference)
+        unreadable = [] if models else [_unreadable(reference)]
+    else:
+        models, unreadable = await asyncio.to_thread(store.catalog.readable)
+    faults: list[tuple[ModelFault, bool]] = []
+    for model in models:
+        found = await verify(model)
+        mended = bool(found) and repair and await _mended(store, model)
+        faults.extend((fault, mended) for fault in found)
+    for fault in unreadable:
+        faults.append((fault, bool(text) and repair and await _pulled(store, text)))
+    return Verified(len(models), sum(len(model.files) for model in models), tuple(faults))
+
+
+async def prune(
+    store: ModelStore, *, in_use: Collection[Path], dry_run: bool
+) -> list[tuple[Path, int]]:
+    """Remove old revisions that no worker uses, and what broken pulls left.
+
+    Returns:
+        What was removed, or with `dry_run` would be, with the bytes that each took.
+    """
+    try:
+        models = superseded((await asyncio.to_thread(store.catalog.readable))[0])
+        old = [model.folder for model in models if model.folder not in in_use]
+        swept = await asyncio.to_thread(store.catalog.abandoned)
+        parts = await store.shop.hub.leftovers()
+        sizes = [
+            (path, await asyncio.to_thread(size_of, path)) for path in (*old, *swept, *parts)
+        ]
+        if not dry_run:
+            for folder in old:
+                await asyncio.to_thread(store.catalog.remove, folder)
+            await asyncio.to_thread(store.catalog.sweep)
+            await store.shop.hub.remove_leftovers(parts)
+    except OSError as error:
+        raise storage_error(error, store.catalog.root) from error
+    return sizes
+
+
+async def take_in(store: ModelStore, path_text: str, *, weights: str) -> tuple[StoredModel, bool]:
+    """Have the model that is at a path of this machine; return it and whether it was here already.
+
+    An entry of another store is verified by its own list of hashes, and keeps its reference.
+
+    Raises:
+        RbeeError: there is no model, it is damaged, or there is no room for it.
+    """
+    path = Path(path_text)
+    if not path.is_absolute():
+        raise InvalidArgumentError(
+            f"`{path_text}` is not an absolute path",
+            reason="PATH_NOT_ABSOLUTE",
+            hint="the hive has no current folder",
+        )
+    try:
+        if await asyncio.to_thread((path / FILE_NAME).is_file):
+            return await _entry_taken_in(store, path)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    reference = store.reference(f"file:{path}", weights=weights)
+    before = await store.find(reference)
+    model = await store.pull(reference)
+    return model, before is not None and before.revision == model.revision
+
+
+async def _entry_taken_in(store: ModelStore, path: Path) -> tuple[StoredModel, bool]:
+    text = await asyncio.to_thread((path / FILE_NAME).read_text, encoding="utf-8")
+    model = from_yaml(text, path)
+    reference = store.reference(model.reference)
+    if reference.text != model.reference or isinstance(reference, FileReference):
+        reference = FileReference(path)  # a path of another machine names nothing here
+    catalog, name = store.catalog, told_as(reference)
+    if found := await find_whole(reference, catalog, model.revision):
+        return found, True
+    paths = [each.path for each in model.files]
+    await asyncio.to_thread(_check_inside, path, paths)
+    async with staging(catalog) as folder:
+        here = {file.path: file for file in await linked(name, path, paths, folder / "model")}
+        for file in model.files:
+            if here[file.path] != file:
+                found_sha256 = here[file.path].sha256
+                raise HashMismatchError(f"`{file.path}`", wanted=file.sha256, found=found_sha256)
+        placed = replace(
+            model,
+            folder=catalog.folder_for(reference, model.revision),
+            reference=reference.text,
+            alias=reference.alias,
+        )
+        return await asyncio.to_thread(catalog.place, folder / "model", placed), False
+
+
+def _check_inside(folder: Path, paths: list[str]) -> None:
+    for path in paths:
+        resolved_inside(folder, path)
+
+
+async def _mended(store: ModelStore, model: StoredModel) -> bool:
+    reference = store.reference(model.reference)
+    try:
+        again = await rebuild(model, reference, store.shop)
+    except RbeeError as error:
+        _tell_unmended(model.alias or model.reference, error)
+        return False
+    return again.folder == model.folder
+
+
+async def _pulled(store: ModelStore, text: str) -> bool:
+    try:
+        await store.pull(store.reference(text))
+    except RbeeError as error:
+        _tell_unmended(text, error)
+        return False
+    return True
+
+
+def _unreadable(reference: Reference) -> ModelFault:
+    return ModelFault(reference.text, FILE_NAME, f"`{FILE_NAME}` cannot be read")
+
+
+def _tell_unmended(name: str, error: RbeeError) -> None:
+    narrate(
+        "model_repair",
+        "{model} is not mended: {why}",
+        target=name,
+        level=Level.WARN,
+        model=name,
+        why=str(error),
+        cute="{model} stays sour: {why}",
+        story='"I cannot mend {model}", says the hive: {why}',
+    )
