@@ -6,12 +6,14 @@ which byte tokens allow; so here each token is turned into its bytes, and those 
 
 import codecs
 import json
+import re
 from typing import Any
 
 from rbee_worker.description import ModelDamagedError
 
 SPACE = "\u2581"  # how SentencePiece writes a space
-BYTE_CHARS = 6  # <0x41>
+NEVER = "never"
+BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 class TokenText:
@@ -29,8 +31,11 @@ class TokenText:
         self._whole = {number: each.content for number, each in added.items() if not each.special}
         steps = _steps(tokenizer)
         self._is_byte_level = "ByteLevel" in steps
-        self.has_space_prefix = "Strip" in steps
-        if not self._is_byte_level and "ByteFallback" not in steps:
+        self._has_byte_tokens = "ByteFallback" in steps
+        self.has_space_prefix = (
+            "Strip" in steps or steps.get("Metaspace", {}).get("prepend_scheme", NEVER) != NEVER
+        )
+        if not steps.keys() & {"ByteLevel", "ByteFallback", "Metaspace"}:
             raise ModelDamagedError("the model's tokens cannot be written: its decoder is unknown")
 
     def written(self, token: int) -> bytes:
@@ -44,8 +49,8 @@ class TokenText:
             found = [BYTES.get(letter) for letter in text]
             known = bytes(each for each in found if each is not None)
             return known if len(known) == len(text) else text.encode()
-        if len(text) == BYTE_CHARS and text.startswith("<0x") and text.endswith(">"):
-            return bytes.fromhex(text[3:5])
+        if self._has_byte_tokens and (byte := BYTE_TOKEN.fullmatch(text)):
+            return bytes.fromhex(byte[1])
         return text.replace(SPACE, " ").encode()
 
 
@@ -77,12 +82,13 @@ class TextStream:
         return self._decoder.decode(b"", final=True)
 
 
-def _steps(tokenizer: Any) -> set[str]:
-    decoder: dict[str, Any] = (
-        json.loads(tokenizer.decoder.__getstate__()) if tokenizer.decoder else {}
-    )
+def _steps(tokenizer: Any) -> dict[str, dict[str, Any]]:
+    """Return what the decoder does, by the names that the library has for it."""
+    if tokenizer.decoder is None:
+        return {}
+    decoder: dict[str, Any] = json.loads(tokenizer.decoder.__getstate__())
     steps: list[dict[str, Any]] = decoder.get("decoders", [decoder])
-    return {str(each.get("type")) for each in steps}
+    return {str(each.get("type")): each for each in steps}
 
 
 def _bytes_by_letter() -> dict[str, int]:
