@@ -19,6 +19,7 @@ _pre: Any = pre_tokenizers
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 SPACE = "\u2581"
+USERS_OWN = ("\n\n", "  ")
 BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]
 
 
@@ -42,6 +43,7 @@ def byte_pair(path: Path, texts: Iterable[str], *, cut: str, **metadata: Any) ->
 def sentence_piece(path: Path, texts: Iterable[str], *, longest: int, **metadata: Any) -> Path:
     """Write a model whose tokens are the letters, and what up to `longest` of them make."""
     written = [text.replace(" ", SPACE) for text in texts]
+    given = ["<unk>", "<s>", "</s>", *BYTE_TOKENS, *USERS_OWN]
     letters = sorted({letter for text in written for letter in text if letter.isprintable()})
     words = sorted(
         {
@@ -51,12 +53,12 @@ def sentence_piece(path: Path, texts: Iterable[str], *, longest: int, **metadata
             for at in range(len(text) - length + 1)
             if text[at : at + length].isprintable()
         }
+        - set(given)
     )
     random.Random(7).shuffle(words)
-    controls = ["<unk>", "<s>", "</s>"]
-    tokens = [*controls, *BYTE_TOKENS, "\n\n", "  ", *words, *letters]
-    types = {"<unk>": UNKNOWN, "\n\n": USER_DEFINED, "  ": USER_DEFINED}
-    types |= dict.fromkeys(("<s>", "</s>"), CONTROL) | dict.fromkeys(BYTE_TOKENS, BYTE)
+    tokens = [*given, *words, *letters]
+    types = {"<unk>": UNKNOWN, "<s>": CONTROL, "</s>": CONTROL}
+    types |= dict.fromkeys(BYTE_TOKENS, BYTE) | dict.fromkeys(USERS_OWN, USER_DEFINED)
     found = {
         "model": "llama",
         "pre": "default",
