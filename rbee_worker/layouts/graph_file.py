@@ -122,5 +122,5 @@ def _parts(graphs: list[Any], name: str) -> tuple[list[Any], list[Any]]:
 
 def _value(info: Any) -> Value:
     tensor = info.type.tensor_type
-    sizes = [each.dim_value if each.HasField("dim_value") else None for each in tensor.shape.dim]
-    return Value(info.name, int(tensor.elem_type), tuple(sizes))
+    sizes = (each.dim_value for each in tensor.shape.dim)  # 0 where it is a name
+    return Value(info.name, int(tensor.elem_type), tuple(n if n > 0 else None for n in sizes))

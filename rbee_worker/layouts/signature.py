@@ -122,13 +122,15 @@ def _check_ranks(values: list[Value], *, is_own: bool) -> None:
     ranks = {**RANKS, LOGITS: 2 if is_own else 3}
     for value in values:
         if len(value.sizes) != ranks[value.name]:
-            raise _unsupported(f"`{value.name}` has {len(value.sizes)} dimensions", {value.name})
+            raise _unsupported(
+                f"values of {len(value.sizes)} dimensions are not known", {value.name}
+            )
 
 
 def _kind(value: Value, known: Mapping[str, str]) -> str:
     if value.kind_name not in known:
         raise _unsupported(
-            f"`{value.name}` is of the type {value.kind_name}",
+            f"values of the type {value.kind_name} are not known",
             {value.name},
             "take a variant of the model in float32, float16, int8 or int4",
         )
