@@ -5,6 +5,7 @@ tensors checks all of them.
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ class GraphFile:
         model = _parsed(path, name)
         functions = list(model.functions)
         nodes, tensors = _parts([model.graph, *functions], name)
+        _check_texts(model.graph, nodes, tensors, name)
         stored = {each.name for each in model.graph.initializer}
         return cls(
             path=path,
@@ -118,6 +120,19 @@ def _parts(graphs: list[Any], name: str) -> tuple[list[Any], list[Any]]:
                 hint="no model of language that is known here has so many",
             )
     return nodes, tensors
+
+
+def _check_texts(graph: Any, nodes: list[Any], tensors: list[Any], name: str) -> None:
+    # what is no UTF-8 comes as bytes, which would slip through every comparison
+    texts = chain(
+        (each.name for each in chain(graph.input, graph.output, tensors)),
+        (text for each in nodes for text in (each.op_type, each.domain)),
+        (text for each in nodes for text in chain(each.input, each.output)),
+        (pair.key for each in tensors for pair in each.external_data),
+        (pair.value for each in tensors for pair in each.external_data),
+    )
+    if not all(isinstance(each, str) for each in texts):
+        raise ModelDamagedError(f"`{name}` of the model has names that are no text")
 
 
 def _value(info: Any) -> Value:

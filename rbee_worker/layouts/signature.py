@@ -103,7 +103,9 @@ def _check_names(names: set[str], *, is_own: bool) -> None:
     needed = OWN_INPUTS if is_own else {"input_ids"}
     if "use_cache_branch" in names:
         raise _unsupported(
-            "inputs are of an old merged decoder", {"use_cache_branch"}, "one without it is newer"
+            "inputs are of an old merged decoder",
+            {"use_cache_branch"},
+            "take the graph `onnx/model.onnx`, or a variant of it, that newer exports have",
         )
     if wrong := (names - known) | (needed - names):
         raise _unsupported("inputs are not known", wrong)

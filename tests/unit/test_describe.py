@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tokenizers as untyped_tokenizers
 
@@ -23,6 +24,7 @@ from tests.tiny_llama import TinyLlama, vocabulary
 tokenizers: Any = untyped_tokenizers
 
 TEMPLATE = "{% for message in messages %}{{ message.content }}{{ eos_token }}{% endfor %}"
+FLIPS = 60
 GRAPHS = {
     Form.GENAI: ("genai", "model.onnx"),
     Form.WEB: ("transformers", "onnx/model_quantized.onnx"),
@@ -335,3 +337,31 @@ def test_a_folder_that_cannot_be_written_is_said_so(hub: TinyHub) -> None:
     error = refusal(folder)
     assert isinstance(error, FailedPreconditionError)
     assert error.reason == "FOLDER_UNWRITABLE"
+
+
+@pytest.mark.parametrize(
+    ("form", "file"),
+    [
+        (Form.GENAI, "model.onnx"),
+        (Form.CONCAT, "onnx/model_quantized.onnx"),
+        (Form.WEB, "config.json"),
+        (Form.WEB, "tokenizer_config.json"),
+        (Form.GENAI, "genai_config.json"),
+        (Form.WEB, "tokenizer.json"),
+    ],
+)
+def test_whatever_bit_flips_the_error_is_a_known_one(form: Form, file: str, hub: TinyHub) -> None:
+    folder = hub.folder(form)
+    whole = (folder / file).read_bytes()
+    random = np.random.default_rng(5)
+    refused = 0
+    for _ in range(FLIPS):
+        damaged = bytearray(whole)
+        for place in random.integers(0, len(whole), 3):
+            damaged[place] ^= 1 << int(random.integers(8))
+        (folder / file).write_bytes(damaged)
+        try:
+            describe(folder)
+        except RbeeError:
+            refused += 1
+    assert refused > 10

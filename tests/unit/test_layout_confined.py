@@ -146,6 +146,22 @@ def test_data_that_is_not_there_is_damage(tensor: Any, message: str, folder: Pat
         check(folder, initializer(tensor))
 
 
+@pytest.mark.parametrize("kind", [0, 8, 77])
+def test_data_of_a_kind_that_has_no_size_is_damage(kind: int, folder: Path) -> None:
+    tensor = external()
+    tensor.data_type = kind
+    with pytest.raises(ModelDamagedError, match="holds no numbers"):
+        check(folder, initializer(tensor))
+
+
+@pytest.mark.parametrize("name", ["Add", "x", "weights", "y", "model.onnx_data", "location"])
+def test_a_name_that_is_no_text_is_damage(name: str, folder: Path) -> None:
+    data = initializer(external()).SerializeToString()
+    (folder / GRAPH).write_bytes(data.replace(name.encode(), b"\xff" * len(name)))
+    with pytest.raises(ModelDamagedError, match="names that are no text"):
+        GraphFile.read(folder, GRAPH)
+
+
 def test_a_tensor_is_as_long_as_its_numbers_whatever_it_says(folder: Path) -> None:
     tensor = external(length=4)
     tensor.dims[:] = [2**40, 2**40]
