@@ -76,7 +76,7 @@ class Session:
             OutsideFolderError: the graph names data that is not in the folder.
             ProviderUnavailableError: the device is not the one in use afterwards.
             UnimplementedError: the graph is of a layout that is not known here.
-            ResourceExhaustedError: the graph is larger than any model's.
+            GraphTooLargeError: the graph is larger than any that is known.
         """
         self.max_len = max_len
         graph = GraphFile.read(folder, description.graph)

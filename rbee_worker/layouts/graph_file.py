@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx as untyped_onnx
 
-from rbee_shared.errors import ResourceExhaustedError
+from rbee_shared.errors import UnimplementedError
 from rbee_worker.description import ModelDamagedError
 from rbee_worker.layouts.folder import file_in
 
@@ -19,6 +19,13 @@ onnx: Any = untyped_onnx
 
 GRAPH_BYTES_MAX = 2**31 - 1  # what protobuf can hold
 PARTS_MAX = 500_000  # nodes and tensors; the largest decoders have some ten thousand
+
+
+class GraphTooLargeError(UnimplementedError):
+    """A graph is larger than any that is known."""
+
+    reason = "MODEL_TOO_LARGE"
+    hint = "large models keep their weights in a file beside the graph"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class GraphFile:
         Raises:
             OutsideFolderError: the path leaves the folder.
             ModelDamagedError: it is missing or no graph.
-            ResourceExhaustedError: it is larger than any model's.
+            GraphTooLargeError: it is larger than any that is known.
         """
         path = file_in(folder, folder, name)
         model = _parsed(path, name)
@@ -76,11 +83,7 @@ class GraphFile:
 
 def _parsed(path: Path, name: str) -> Any:
     if path.stat().st_size > GRAPH_BYTES_MAX:
-        raise ResourceExhaustedError(
-            f"the graph `{name}` has more than {GRAPH_BYTES_MAX} bytes",
-            reason="MODEL_TOO_LARGE",
-            hint="such a model keeps its weights in a file of their own",
-        )
+        raise GraphTooLargeError(f"the graph `{name}` has more than {GRAPH_BYTES_MAX} bytes")
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except OSError as error:
@@ -114,11 +117,7 @@ def _parts(graphs: list[Any], name: str) -> tuple[list[Any], list[Any]]:
             sparse += attribute.sparse_tensors
         tensors += [part for each in sparse for part in (each.values, each.indices)]
         if len(nodes) + len(tensors) > PARTS_MAX:
-            raise ResourceExhaustedError(
-                f"the graph `{name}` has more than {PARTS_MAX} nodes and tensors",
-                reason="MODEL_TOO_LARGE",
-                hint="no model of language that is known here has so many",
-            )
+            raise GraphTooLargeError(f"the graph `{name}` has more than {PARTS_MAX} parts")
     return nodes, tensors
 
 

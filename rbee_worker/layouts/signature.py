@@ -25,6 +25,13 @@ PAST_KEY, PAST_VALUE = 3, 4  # inputs of GroupQueryAttention
 NAMES_SHOWN_MAX = 5
 
 
+class LayoutUnsupportedError(UnimplementedError):
+    """A model is of a form that is not known here."""
+
+    reason = "LAYOUT_UNSUPPORTED"
+    hint = "language models in the layouts of onnxruntime-genai and transformers.js are known"
+
+
 class Style(Enum):
     """How a graph's KV cache is held."""
 
@@ -61,7 +68,7 @@ def signature_of(graph: GraphFile) -> Signature:
     """Read what a graph declares.
 
     Raises:
-        UnimplementedError: it asks for what is not known here, by name.
+        LayoutUnsupportedError: it asks for what is not known here, by name.
     """
     inputs = {each.name: each for each in graph.inputs}
     pasts = [name for name in inputs if PAST.fullmatch(name)]
@@ -155,11 +162,6 @@ def _style(graph: GraphFile, caches: tuple[tuple[str, str], ...], others: set[st
     return Style.SHARED if in_place else Style.COMPAT
 
 
-def _unsupported(what: str, names: set[str], hint: str = "") -> UnimplementedError:
+def _unsupported(what: str, names: set[str], hint: str = "") -> LayoutUnsupportedError:
     shown = ", ".join(f"`{name}`" for name in sorted(names)[:NAMES_SHOWN_MAX])
-    return UnimplementedError(
-        f"the graph's {what}: {shown}",
-        reason="LAYOUT_UNSUPPORTED",
-        hint=hint
-        or "a decoder with `input_ids`, `attention_mask` and `past_key_values.N` is known",
-    )
+    return LayoutUnsupportedError(f"the graph's {what}: {shown}", hint=hint)
