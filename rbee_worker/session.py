@@ -76,7 +76,7 @@ class Session:
             OutsideFolderError: the graph names data that is not in the folder.
             ProviderUnavailableError: the device is not the one in use afterwards.
             UnimplementedError: the graph is of a layout that is not known here.
-            ResourceExhaustedError: the graph is larger than any model's.
+            GraphTooLargeError: the graph is larger than any that is known.
         """
         self.max_len = max_len
         graph = GraphFile.read(folder, description.graph)
@@ -153,15 +153,15 @@ def _load(path: Path, device: Device, threads: int) -> Any:
     try:
         session: Any = ort.InferenceSession(str(path), options, providers=[(provider, settings)])
     except Exception as error:  # onnxruntime's errors have no base of their own
-        raise _load_error(error, device) from error
+        raise _load_error(error, device, path) from error
     in_use = session.get_providers()[0]
     if in_use != provider:
         raise ProviderUnavailableError(device, f"ONNX Runtime would use {in_use}")
     return session
 
 
-def _load_error(error: Exception, device: Device) -> RbeeError:
-    said = _first_line(error)
+def _load_error(error: Exception, device: Device, path: Path) -> RbeeError:
+    said = _first_line(error).replace(str(path), path.name)
     if type(error).__name__ == "NotImplemented":
         return UnimplementedError(
             f"ONNX Runtime cannot compute the graph on `{device}`: {said}",

@@ -1,6 +1,8 @@
 """A llama with a few thousand weights in the layouts of the hub, and by our converter."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from rbee_worker.convert.convert import convert
 from tests.model.exporters import Form, export
@@ -31,3 +33,18 @@ class TinyHub:
             kv=kv,
             accuracy=accuracy,
         )
+
+
+def edit(folder: Path, file: str, **values: Any) -> None:
+    """Set values of a JSON file; `__` in a name leads into a section; None takes it out."""
+    found = json.loads((folder / file).read_text())
+    for key, value in values.items():
+        *sections, last = key.split("__")
+        section = found
+        for each in sections:
+            section = section[each]
+        if value is None:
+            section.pop(last, None)
+        else:
+            section[last] = value
+    (folder / file).write_text(json.dumps(found))

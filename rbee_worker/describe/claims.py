@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rbee_shared.errors import InvalidArgumentError, UnimplementedError
+from rbee_shared.errors import InvalidArgumentError
 from rbee_worker.describe.settings import Settings
 from rbee_worker.description import ModelDamagedError
+from rbee_worker.layouts.signature import LayoutUnsupportedError
 
 GENAI_FILE, CONFIG_FILE = "genai_config.json", "config.json"
 GENERATION_FILE = "generation_config.json"
@@ -58,7 +59,7 @@ def claims_of(folder: Path, graph: str | None) -> Claims:
     """Read what the folder says; `graph` is the path of the one that is meant, if it was named.
 
     Raises:
-        UnimplementedError: the folder is of no layout that is known here.
+        LayoutUnsupportedError: the folder is of no layout that is known here.
         InvalidArgumentError: it holds several graphs and none was named.
         ModelDamagedError: a file is malformed.
         OutsideFolderError: a file is a link that leads out of the folder.
@@ -118,9 +119,5 @@ def _only_graph(folder: Path) -> str:
     return found[0]
 
 
-def _unsupported(what: str) -> UnimplementedError:
-    return UnimplementedError(
-        f"the model {what}",
-        reason="LAYOUT_UNSUPPORTED",
-        hint="language models in the layouts of onnxruntime-genai and transformers.js are known",
-    )
+def _unsupported(what: str) -> LayoutUnsupportedError:
+    return LayoutUnsupportedError(f"the model {what}")

@@ -38,7 +38,7 @@ def describe(
         InvalidArgumentError: it holds several graphs and none was named.
         ModelDamagedError: a file is missing, malformed, or disagrees with another.
         OutsideFolderError: a file would lie outside the folder.
-        ResourceExhaustedError: it is larger than any model is.
+        GraphTooLargeError: the graph is larger than any that is known.
         ChatTemplateError: its template cannot be used.
         FailedPreconditionError: the folder cannot be written.
     """

@@ -74,7 +74,8 @@ def _check_data(folder: Path, beside: Path, tensor: Any, sizes: dict[str, int]) 
 
 
 def _bytes_of(tensor: Any) -> int:
-    kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+    known: dict[int, str] = {number: name for name, number in onnx.TensorProto.DataType.items()}
+    kind = known.get(tensor.data_type, "UNDEFINED")
     if kind in ("STRING", "UNDEFINED"):
         raise ModelDamagedError(f"the tensor `{tensor.name}` holds no numbers")
     bits = BITS.get(kind) or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize

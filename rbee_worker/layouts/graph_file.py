@@ -5,12 +5,13 @@ tensors checks all of them.
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import onnx as untyped_onnx
 
-from rbee_shared.errors import ResourceExhaustedError
+from rbee_shared.errors import UnimplementedError
 from rbee_worker.description import ModelDamagedError
 from rbee_worker.layouts.folder import file_in
 
@@ -18,6 +19,13 @@ onnx: Any = untyped_onnx
 
 GRAPH_BYTES_MAX = 2**31 - 1  # what protobuf can hold
 PARTS_MAX = 500_000  # nodes and tensors; the largest decoders have some ten thousand
+
+
+class GraphTooLargeError(UnimplementedError):
+    """A graph is larger than any that is known."""
+
+    reason = "MODEL_TOO_LARGE"
+    hint = "large models keep their weights in a file beside the graph"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +62,13 @@ class GraphFile:
         Raises:
             OutsideFolderError: the path leaves the folder.
             ModelDamagedError: it is missing or no graph.
-            ResourceExhaustedError: it is larger than any model's.
+            GraphTooLargeError: it is larger than any that is known.
         """
         path = file_in(folder, folder, name)
         model = _parsed(path, name)
         functions = list(model.functions)
         nodes, tensors = _parts([model.graph, *functions], name)
+        _check_texts(model.graph, nodes, tensors, name)
         stored = {each.name for each in model.graph.initializer}
         return cls(
             path=path,
@@ -74,11 +83,7 @@ class GraphFile:
 
 def _parsed(path: Path, name: str) -> Any:
     if path.stat().st_size > GRAPH_BYTES_MAX:
-        raise ResourceExhaustedError(
-            f"the graph `{name}` has more than {GRAPH_BYTES_MAX} bytes",
-            reason="MODEL_TOO_LARGE",
-            hint="such a model keeps its weights in a file of their own",
-        )
+        raise GraphTooLargeError(f"the graph `{name}` has more than {GRAPH_BYTES_MAX} bytes")
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except OSError as error:
@@ -112,15 +117,24 @@ def _parts(graphs: list[Any], name: str) -> tuple[list[Any], list[Any]]:
             sparse += attribute.sparse_tensors
         tensors += [part for each in sparse for part in (each.values, each.indices)]
         if len(nodes) + len(tensors) > PARTS_MAX:
-            raise ResourceExhaustedError(
-                f"the graph `{name}` has more than {PARTS_MAX} nodes and tensors",
-                reason="MODEL_TOO_LARGE",
-                hint="no model of language that is known here has so many",
-            )
+            raise GraphTooLargeError(f"the graph `{name}` has more than {PARTS_MAX} parts")
     return nodes, tensors
+
+
+def _check_texts(graph: Any, nodes: list[Any], tensors: list[Any], name: str) -> None:
+    # what is no UTF-8 comes as bytes, which would slip through every comparison
+    texts = chain(
+        (each.name for each in chain(graph.input, graph.output, tensors)),
+        (text for each in nodes for text in (each.op_type, each.domain)),
+        (text for each in nodes for text in chain(each.input, each.output)),
+        (pair.key for each in tensors for pair in each.external_data),
+        (pair.value for each in tensors for pair in each.external_data),
+    )
+    if not all(isinstance(each, str) for each in texts):
+        raise ModelDamagedError(f"`{name}` of the model has names that are no text")
 
 
 def _value(info: Any) -> Value:
     tensor = info.type.tensor_type
-    sizes = [each.dim_value if each.HasField("dim_value") else None for each in tensor.shape.dim]
-    return Value(info.name, int(tensor.elem_type), tuple(sizes))
+    sizes = (each.dim_value for each in tensor.shape.dim)  # 0 where it is a name
+    return Value(info.name, int(tensor.elem_type), tuple(n if n > 0 else None for n in sizes))

@@ -25,6 +25,13 @@ PAST_KEY, PAST_VALUE = 3, 4  # inputs of GroupQueryAttention
 NAMES_SHOWN_MAX = 5
 
 
+class LayoutUnsupportedError(UnimplementedError):
+    """A model is of a form that is not known here."""
+
+    reason = "LAYOUT_UNSUPPORTED"
+    hint = "language models in the layouts of onnxruntime-genai and transformers.js are known"
+
+
 class Style(Enum):
     """How a graph's KV cache is held."""
 
@@ -61,7 +68,7 @@ def signature_of(graph: GraphFile) -> Signature:
     """Read what a graph declares.
 
     Raises:
-        UnimplementedError: it asks for what is not known here, by name.
+        LayoutUnsupportedError: it asks for what is not known here, by name.
     """
     inputs = {each.name: each for each in graph.inputs}
     pasts = [name for name in inputs if PAST.fullmatch(name)]
@@ -103,7 +110,9 @@ def _check_names(names: set[str], *, is_own: bool) -> None:
     needed = OWN_INPUTS if is_own else {"input_ids"}
     if "use_cache_branch" in names:
         raise _unsupported(
-            "inputs are of an old merged decoder", {"use_cache_branch"}, "one without it is newer"
+            "inputs are of an old merged decoder",
+            {"use_cache_branch"},
+            "take the graph `onnx/model.onnx`, or a variant of it, that newer exports have",
         )
     if wrong := (names - known) | (needed - names):
         raise _unsupported("inputs are not known", wrong)
@@ -122,13 +131,15 @@ def _check_ranks(values: list[Value], *, is_own: bool) -> None:
     ranks = {**RANKS, LOGITS: 2 if is_own else 3}
     for value in values:
         if len(value.sizes) != ranks[value.name]:
-            raise _unsupported(f"`{value.name}` has {len(value.sizes)} dimensions", {value.name})
+            raise _unsupported(
+                f"values of {len(value.sizes)} dimensions are not known", {value.name}
+            )
 
 
 def _kind(value: Value, known: Mapping[str, str]) -> str:
     if value.kind_name not in known:
         raise _unsupported(
-            f"`{value.name}` is of the type {value.kind_name}",
+            f"values of the type {value.kind_name} are not known",
             {value.name},
             "take a variant of the model in float32, float16, int8 or int4",
         )
@@ -151,11 +162,6 @@ def _style(graph: GraphFile, caches: tuple[tuple[str, str], ...], others: set[st
     return Style.SHARED if in_place else Style.COMPAT
 
 
-def _unsupported(what: str, names: set[str], hint: str = "") -> UnimplementedError:
+def _unsupported(what: str, names: set[str], hint: str = "") -> LayoutUnsupportedError:
     shown = ", ".join(f"`{name}`" for name in sorted(names)[:NAMES_SHOWN_MAX])
-    return UnimplementedError(
-        f"the graph's {what}: {shown}",
-        reason="LAYOUT_UNSUPPORTED",
-        hint=hint
-        or "a decoder with `input_ids`, `attention_mask` and `past_key_values.N` is known",
-    )
+    return LayoutUnsupportedError(f"the graph's {what}: {shown}", hint=hint)

@@ -9,12 +9,12 @@ import numpy as np
 import onnx as untyped_onnx
 import pytest
 
-from rbee_shared.errors import ResourceExhaustedError, UnimplementedError
+from rbee_shared.errors import UnimplementedError
 from rbee_worker.description import ModelDamagedError
 from rbee_worker.layouts import graph_file
 from rbee_worker.layouts.confined import check_confined
 from rbee_worker.layouts.folder import OutsideFolderError
-from rbee_worker.layouts.graph_file import GraphFile
+from rbee_worker.layouts.graph_file import GraphFile, GraphTooLargeError
 
 onnx: Any = untyped_onnx
 make: Any = onnx.helper
@@ -146,6 +146,22 @@ def test_data_that_is_not_there_is_damage(tensor: Any, message: str, folder: Pat
         check(folder, initializer(tensor))
 
 
+@pytest.mark.parametrize("kind", [0, 8, 77])
+def test_data_of_a_kind_that_has_no_size_is_damage(kind: int, folder: Path) -> None:
+    tensor = external()
+    tensor.data_type = kind
+    with pytest.raises(ModelDamagedError, match="holds no numbers"):
+        check(folder, initializer(tensor))
+
+
+@pytest.mark.parametrize("name", ["Add", "x", "weights", "y", "model.onnx_data", "location"])
+def test_a_name_that_is_no_text_is_damage(name: str, folder: Path) -> None:
+    data = initializer(external()).SerializeToString()
+    (folder / GRAPH).write_bytes(data.replace(name.encode(), b"\xff" * len(name)))
+    with pytest.raises(ModelDamagedError, match="names that are no text"):
+        GraphFile.read(folder, GRAPH)
+
+
 def test_a_tensor_is_as_long_as_its_numbers_whatever_it_says(folder: Path) -> None:
     tensor = external(length=4)
     tensor.dims[:] = [2**40, 2**40]
@@ -175,8 +191,8 @@ def test_what_is_no_graph_is_damage(content: bytes, folder: Path) -> None:
 
 def test_a_graph_is_read_within_limits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph_file, "PARTS_MAX", 1)
-    with pytest.raises(ResourceExhaustedError, match="nodes and tensors"):
+    with pytest.raises(GraphTooLargeError, match="more than 1 parts"):
         check(folder, initializer(external()))
     monkeypatch.setattr(graph_file, "GRAPH_BYTES_MAX", 10)
-    with pytest.raises(ResourceExhaustedError, match="bytes"):
+    with pytest.raises(GraphTooLargeError, match="bytes"):
         check(folder, initializer(external()))

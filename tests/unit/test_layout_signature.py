@@ -100,10 +100,11 @@ def test_a_graph_may_put_out_the_last_logits_by_itself(tmp_path: Path) -> None:
     assert not declared.signature(tmp_path).puts_out_all
 
 
-def test_a_cache_may_be_of_float16_and_of_free_size(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sizes", [["b", "h", "p", "d"], [-1, -1, -1, -1]])
+def test_a_cache_may_be_of_float16_and_of_free_size(sizes: list[Any], tmp_path: Path) -> None:
     declared = Declared()
     for part in PARTS:
-        declared.inputs[f"past_key_values.0.{part}"] = (FLOAT16, ["b", "h", "p", "d"])
+        declared.inputs[f"past_key_values.0.{part}"] = (FLOAT16, sizes)
     found = declared.signature(tmp_path)
     assert (found.cache_kind, found.kv_heads, found.head_dim) == ("float16", None, None)
 
@@ -114,11 +115,15 @@ def test_a_cache_may_be_of_float16_and_of_free_size(tmp_path: Path) -> None:
         ("pixel_values", (FLOAT, ["b", 3, 224, 224]), "inputs are not known: `pixel_values`"),
         ("past_conv.0", (FLOAT, ["b", 4]), "inputs are not known: `past_conv.0`"),
         ("use_cache_branch", (BOOL, [1]), "old merged decoder: `use_cache_branch`"),
-        ("position_ids", (INT64, [3, "b", "s"]), "`position_ids` has 3 dimensions"),
-        ("position_ids", (FLOAT, ["b", "s"]), "`position_ids` is of the type float"),
+        ("position_ids", (INT64, [3, "b", "s"]), "of 3 dimensions are not known: `position_ids`"),
+        ("position_ids", (FLOAT, ["b", "s"]), "of the type float are not known: `position_ids`"),
         ("past_key_values.2.key", (FLOAT, CACHE), "caches are not whole: `past_key_values"),
-        ("past_key_values.0.key", (BFLOAT16, CACHE), "is of the type bfloat16"),
-        ("past_key_values.0.key", (INT8, CACHE), "is of the type int8"),
+        (
+            "past_key_values.0.key",
+            (BFLOAT16, CACHE),
+            "of the type bfloat16 are not known: `past_key_values.0.key`",
+        ),
+        ("past_key_values.0.key", (INT8, CACHE), "of the type int8 are not known"),
         ("past_key_values.0.key", (FLOAT, ["b", 4, "p", 16]), "not all of one form"),
         ("past_key_values.0.key", (FLOAT, ["b", 2, 16]), "not all of one form"),
         ("past_key_values.0.key", (FLOAT16, CACHE), "not all of one form"),
@@ -149,7 +154,7 @@ def test_a_graph_without_a_cache_is_refused(tmp_path: Path) -> None:
 def test_logits_of_two_dimensions_are_of_our_layout_only(tmp_path: Path) -> None:
     declared = Declared()
     declared.outputs["logits"] = (FLOAT, ["b", 300])
-    assert "`logits` has 2 dimensions" in declared.refusal(tmp_path)
+    assert "of 2 dimensions are not known: `logits`" in declared.refusal(tmp_path)
 
 
 def test_half_of_our_own_inputs_are_not_enough(tmp_path: Path) -> None:
