@@ -130,10 +130,16 @@ class Fetcher:
                 self._forget(names)
         return tuple(blobs[index] for index in range(len(files)))
 
-    async def release(self, blobs: Sequence[Blob]) -> None:
-        """Remove what the fetch of these left in the folder, as far as nobody else waits for it."""
+    async def release(self, blobs: Sequence[Blob], *, keep: bool = False) -> None:
+        """Let go of what was fetched; unless it is to be kept, it goes where nobody else waits.
+
+        Args:
+            blobs: as `fetch` returned them.
+            keep: for whoever fetches the same again.
+        """
         unused = self._forget([each.file.name for each in blobs])
-        await self._in_thread(_remove_all, self._folder, unused)
+        if not keep:
+            await self._in_thread(_remove_all, self._folder, unused)
 
     async def discard(self, owner: str) -> None:
         """Remove all that is left of an owner and that nobody is fetching."""
