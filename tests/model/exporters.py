@@ -63,7 +63,7 @@ class Exporter:
             inputs.append(value("position_ids", INT64, ["batch", "sequence"]))
         if self._form is Form.WEB:
             inputs.append(value("num_logits_to_keep", INT64, []))
-        outputs = [value("logits", FLOAT, ["batch", "logits", of.vocabulary])]
+        outputs = [value("logits", self._kv, ["batch", "logits", of.vocabulary])]
         for layer in range(of.layers):
             for part in ("key", "value"):
                 past = ["batch", of.kv_heads, "past", of.head_dim]
@@ -98,7 +98,8 @@ class Exporter:
             last = self._op("Reshape", ["num_logits_to_keep", self._ints(1)])
             begin = self._op("Sub", [self._ints(0), last])
             y = self._op("Slice", [y, begin, self._ints(2**62), self._ints(1)])
-        self._linear(y, "head", "logits")
+        logits = self._linear(y, "head")
+        self._op("Cast", [logits], "", ["logits"], to=self._kv)
 
     def _prepare(self) -> None:
         total = self._op("Gather", [self._op("Shape", ["attention_mask"]), self._scalar(1)])
@@ -191,13 +192,12 @@ class Exporter:
         wide = self._op("Expand", [apart, self._ints(1, 1, of.heads // of.kv_heads, 1, 1)])
         return self._op("Reshape", [wide, self._ints(0, of.heads, -1, of.head_dim)])
 
-    def _linear(self, x: str, name: str, out: str = "") -> str:
+    def _linear(self, x: str, name: str) -> str:
         rows, blocks, block = self._of.size(name)
         return self._op(
             "MatMulNBits",
             [x, self._use(f"{name}.q"), self._use(f"{name}.s")],
             MICROSOFT,
-            [out] if out else None,
             N=rows,
             K=blocks * block,
             bits=8,
