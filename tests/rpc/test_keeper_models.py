@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rbee.v1 import device_pb2, model_pb2, operation_pb2 as pb
+from rbee.v1 import model_pb2, operation_pb2 as pb
 from rbee_shared.contracts import wire
 from rbee_shared.narration.event import Progress
 from rbee_shared.narration.narrate import narrate
@@ -80,7 +80,8 @@ def verified(asked: pb.ModelVerifyOperation) -> pb.ModelVerifyResult:
 
 
 def pruned(asked: pb.ModelPruneOperation) -> pb.ModelPruneResult:
-    paths = [] if asked.hive == "tidy" else ["/models/a", "/models/b"]
+    names = [] if asked.hive == "tidy" else ["/models/a", "/models/b"]
+    paths = [pb.PrunedPath(path=name, size_bytes=MIB // 2) for name in names]
     return pb.ModelPruneResult(paths=paths, freed_bytes=MIB)
 
 
@@ -94,10 +95,14 @@ async def hive(operation: pb.Operation) -> pb.Result:
             result.model_list.faults.append(DAMAGED)
         case "model_get":
             result.model_get.model.CopyFrom(MODEL)
-        case "device_list":
-            cpu = device_pb2.Device(id="cpu:0", free_memory_bytes=4096 * MIB)
-            small = device_pb2.Device(id="cuda:0", free_memory_bytes=100 * MIB)
-            result.device_list.hives.add(hive="localhost", devices=[cpu, small])
+            needed = MODEL.required_memory_bytes
+            for device, free in (("cpu:0", 4096 * MIB), ("cuda:0", 100 * MIB)):
+                result.model_get.fits.add(
+                    device=device,
+                    required_memory_bytes=needed,
+                    free_memory_bytes=free,
+                    fits=needed <= free,
+                )
         case "model_verify":
             result.model_verify.CopyFrom(verified(operation.model_verify))
         case "model_prune":
@@ -257,7 +262,8 @@ async def test_a_prune_says_what_it_removes(
 ) -> None:
     done = await rbee("model", "prune", *arguments)
     assert (done.code, done.err) == (0, said)
-    assert done.out == ("" if "tidy" in arguments else "/models/a\n/models/b\n")
+    paths = [line.split()[0] for line in done.out.splitlines()[1:]]
+    assert paths == ([] if "tidy" in arguments else ["/models/a", "/models/b"])
     assert rbee.last().dry_run == ("--dry-run" in arguments)
 
 
@@ -274,6 +280,5 @@ async def test_a_file_here_is_a_model_to_every_command(rbee: Keeper, tmp_path: P
     (tmp_path / "a.gguf").touch()
     for words in (("show",), ("pull",), ("model", "verify")):
         await rbee(*words, "a.gguf", folder=tmp_path)
-        asked = next(each for each in reversed(rbee.asked) if not each.HasField("device_list"))
-        kind = asked.WhichOneof("kind") or ""
-        assert getattr(asked, kind).model == f"file:{tmp_path}/a.gguf"
+        kind = rbee.asked[-1].WhichOneof("kind") or ""
+        assert getattr(rbee.asked[-1], kind).model == f"file:{tmp_path}/a.gguf"

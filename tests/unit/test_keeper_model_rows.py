@@ -1,5 +1,5 @@
-from rbee.v1 import device_pb2, model_pb2
-from rbee_keeper.model_rows import fits_of, listed, model_row, name_of
+from rbee.v1 import model_pb2
+from rbee_keeper.model_rows import listed, model_row, name_of
 
 
 def test_a_model_of_no_words_is_a_row_too() -> None:
@@ -26,12 +26,3 @@ def test_a_model_is_called_by_its_alias_or_the_end_of_its_reference() -> None:
     assert name_of(model_pb2.Model(alias="a", reference="hf:org/b")) == "a"
     assert name_of(model_pb2.Model(reference="hf:org/b")) == "b"
     assert name_of(model_pb2.Model(reference="pypi:c==1")) == "pypi:c==1"
-
-
-def test_a_model_fits_where_its_memory_is_free() -> None:
-    devices = [
-        device_pb2.Device(id="cpu:0", free_memory_bytes=9),
-        device_pb2.Device(id="cpu:1", free_memory_bytes=10),
-    ]
-    fits = fits_of(model_pb2.Model(required_memory_bytes=10), devices)
-    assert [(fit.device, fit.fits) for fit in fits] == [("cpu:0", False), ("cpu:1", True)]

@@ -56,8 +56,8 @@ class Converter:
 
     async def __call__(self, gguf: Path, out: Path, *, weights: str) -> None:
         self.count += 1
-        weights = await asyncio.to_thread(gguf.read_bytes)
-        await asyncio.to_thread(write_model, out, weights)
+        data = await asyncio.to_thread(gguf.read_bytes)
+        await asyncio.to_thread(write_model, out, data)
 
 
 class Told(list[Narration]):
