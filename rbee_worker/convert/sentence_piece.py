@@ -24,9 +24,9 @@ _decoders: Any = decoders
 SPACE = "\u2581"  # how the tokens write a space
 BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
 # Gemma, whose vocabulary is the largest in use, has 31, 1.5 million, and 0.5 million of these
-TOKEN_CHARS_MAX = 512
+TOKEN_CHARS_MAX = 128
 CHARS_MAX = 16_000_000
-MERGES_MAX = 4_000_000
+MERGES_MAX = 2_000_000
 
 
 def sentence_piece_tokenizer(
