@@ -13,13 +13,13 @@ from typing import Any
 import tokenizers as untyped_tokenizers
 
 from rbee_worker.chat_template import ChatTemplate
+from rbee_worker.control_tokens import ControlTokens
 from rbee_worker.description import ModelDamagedError, ModelDescription
 from rbee_worker.token_text import TextStream, TokenText
 
 library: Any = untyped_tokenizers
 
 TOKENIZER_FILE = "tokenizer.json"
-NOTHING = r"(?!)"  # a pattern that is found nowhere
 
 
 class Tokenizer:
@@ -41,8 +41,7 @@ class Tokenizer:
         self._tokenizer.no_padding()
         self._template = ChatTemplate(description.chat_template)
         self._text = TokenText(self._tokenizer)
-        longest_first = sorted(self._text.control.values(), key=len, reverse=True)
-        self._control = re.compile("|".join(map(re.escape, longest_first)) or NOTHING)
+        self._control = ControlTokens(self._text.control)
 
     def encode_text(self, text: str) -> list[int]:
         """Return the tokens of a raw prompt, control tokens recognised."""
@@ -83,7 +82,7 @@ class Tokenizer:
         What surrounds the content stays, for the template to trim.
         """
         content = message["content"].strip()
-        if not self._control.search(content):
+        if not self._control.are_in(content):
             return message
         mark = f"\ue000{secrets.token_hex(8)}\ue001"
         contents[mark] = content
@@ -112,10 +111,10 @@ class Tokenizer:
                 text += contents[part]
                 continue
             at = 0
-            for found in self._control.finditer(part):
-                tokens += self._encode(text + part[at : found.start()], plain=True)
-                tokens.append(self._tokenizer.token_to_id(found.group()))
-                text, at = "", found.end()
+            for found in self._control.find(part):
+                tokens += self._encode(text + part[at : found.start], plain=True)
+                tokens.append(found.token)
+                text, at = "", found.end
             text += part[at:]
         return tokens + self._encode(text, plain=True)
 

@@ -23,7 +23,10 @@ _decoders: Any = decoders
 
 SPACE = "\u2581"  # how the tokens write a space
 BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
-TOKEN_CHARS_MAX = 512  # Gemma's longest token has 31
+# Gemma, whose vocabulary is the largest in use, has 31, 1.5 million, and 0.5 million of these
+TOKEN_CHARS_MAX = 128
+CHARS_MAX = 16_000_000
+MERGES_MAX = 2_000_000
 
 
 def sentence_piece_tokenizer(
@@ -34,7 +37,7 @@ def sentence_piece_tokenizer(
     Raises:
         UnimplementedError: a text could be merged in more than one order, or not every text has
             tokens.
-        GgufDamagedError: a token is longer than any real one.
+        GgufDamagedError: the tokens are longer, or make more merges, than those of any real one.
     """
     if not BYTES.issubset(tokens):
         raise _unsupported("the vocabulary has no tokens for single bytes")
@@ -67,8 +70,9 @@ def _mergeable(
         if len(token) > 1
         and (kind in (NORMAL, UNUSED) or (kind == USER_DEFINED and SPACE in token))
     ]
-    if any(len(token) > TOKEN_CHARS_MAX for _, token in found):
-        raise GgufDamagedError(f"a token of the vocabulary has over {TOKEN_CHARS_MAX} characters")
+    lengths = [len(token) for _, token in found]
+    if max(lengths, default=0) > TOKEN_CHARS_MAX or sum(lengths) > CHARS_MAX:
+        raise GgufDamagedError("the tokens of the vocabulary are longer than any real ones")
     return sorted(found)
 
 
@@ -84,6 +88,8 @@ def _merges(
         if pairs:
             merges += pairs
             before = score
+        if len(merges) > MERGES_MAX:
+            raise GgufDamagedError(f"the vocabulary makes over {MERGES_MAX} merges")
     return merges
 
 

@@ -9,11 +9,12 @@ import pytest
 import tokenizers as untyped_tokenizers
 
 from rbee_shared.errors import UnimplementedError
+from rbee_worker.convert import sentence_piece
 from rbee_worker.convert.gguf import GgufDamagedError, GgufFile
-from rbee_worker.convert.sentence_piece import TOKEN_CHARS_MAX
 from rbee_worker.convert.tokenizer import to_json
 from rbee_worker.convert.vocabulary import SentencePiece, Vocabulary, vocabulary_of
-from tests.tiny_vocabulary import BYTE_TOKENS, SPACE, USERS_OWN, sentence_piece
+from tests import tiny_vocabulary
+from tests.tiny_vocabulary import BYTE_TOKENS, SPACE, USERS_OWN
 
 library: Any = untyped_tokenizers
 
@@ -32,7 +33,7 @@ ASKED = (
 
 
 def made(tmp_path: Path, **metadata: Any) -> Vocabulary:
-    source = sentence_piece(tmp_path / "tiny.gguf", TRAINED, longest=4, **metadata)
+    source = tiny_vocabulary.sentence_piece(tmp_path / "tiny.gguf", TRAINED, longest=4, **metadata)
     return vocabulary_of(GgufFile(source))
 
 
@@ -89,7 +90,7 @@ def test_what_follows_a_control_token_begins_a_text(tmp_path: Path) -> None:
 
 
 def test_a_text_that_looks_like_a_byte_or_a_control_token_is_only_text(tmp_path: Path) -> None:
-    source = sentence_piece(tmp_path / "tiny.gguf", ("<0x41> <s>",), longest=5)
+    source = tiny_vocabulary.sentence_piece(tmp_path / "tiny.gguf", ("<0x41> <s>",), longest=5)
     tokenizer = loaded(vocabulary_of(GgufFile(source)))
     tokenizer.encode_special_tokens = True
     for text in ("<0x41>", "<s>"):
@@ -124,8 +125,16 @@ def test_a_vocabulary_without_bytes_cannot_write_every_text_and_is_refused(tmp_p
         to_json(made(tmp_path, tokens=tokens))
 
 
-def test_an_endless_token_is_damage_and_not_a_long_wait(tmp_path: Path) -> None:
+def test_an_endless_vocabulary_is_damage_and_not_a_long_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = made(tmp_path)
-    tokens = [*found.tokens[:-1], "a" * (TOKEN_CHARS_MAX + 1)]
-    with pytest.raises(GgufDamagedError, match="characters"):
+    tokens = [*found.tokens[:-1], "a" * (sentence_piece.TOKEN_CHARS_MAX + 1)]
+    with pytest.raises(GgufDamagedError, match="longer"):
         to_json(made(tmp_path, tokens=tokens))
+    monkeypatch.setattr(sentence_piece, "MERGES_MAX", 10)
+    with pytest.raises(GgufDamagedError, match="over 10 merges"):
+        to_json(found)
+    monkeypatch.setattr(sentence_piece, "CHARS_MAX", 10)
+    with pytest.raises(GgufDamagedError, match="longer"):
+        to_json(found)
