@@ -77,7 +77,7 @@ class Engine:
         put = asyncio.get_running_loop().call_soon_threadsafe
         task = Task(
             sequence,
-            self._tokenizer.stream(),
+            self._tokenizer.stream(sequence.prompt),
             StopStrings(request.sampling.stop),
             partial(put, outputs.put_nowait),
         )
