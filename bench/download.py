@@ -117,7 +117,18 @@ def copies(url: str, size_bytes: int, sha256: str, cost: Cost) -> dict[str, Copy
             ticks.cancel()
         cost.extra_mib.append((found.peak - found.before) / MIB)
 
-    return {"curl": alone, "curl, then SHA-256": hashed, "rbee": ours}
+    async def summed(folder: Path) -> None:
+        await curl(url, folder / "copy")
+        command = ("sha256sum", str(folder / "copy"))
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        assert (await process.communicate())[0].decode().startswith(sha256)
+
+    return {
+        "curl": alone,
+        "curl, then OpenSSL's SHA-256": hashed,
+        "curl, then sha256sum": summed,
+        "rbee": ours,
+    }
 
 
 async def measure(url: str, file: Path, sha256: str, folder: Path, rounds: int) -> None:
@@ -136,10 +147,10 @@ async def measure(url: str, file: Path, sha256: str, folder: Path, rounds: int) 
                 took.setdefault(name, []).append(size_bytes / passed_s / 1e6)
     print(f"{folder}: {size_bytes / 1e6:.0f} MB, {rounds} rounds")
     for name, speeds in took.items():
-        print(f"  {name:20} {median(speeds):6.0f} MB/s ({min(speeds):.0f} to {max(speeds):.0f})")
+        print(f"  {name:28} {median(speeds):6.0f} MB/s ({min(speeds):.0f} to {max(speeds):.0f})")
     ours = median(took["rbee"])
-    print(f"  rbee by curl {ours / median(took['curl']):.2f}x")
-    print(f"  rbee by curl, then SHA-256 {ours / median(took['curl, then SHA-256']):.2f}x")
+    for name, speeds in took.items():
+        print(f"  rbee by {name:28} {ours / median(speeds):.2f}x")
     print(f"  extra memory {max(cost.extra_mib):.0f} MiB")
     for name, late_s in (("rbee", cost.late_s), ("curl", cost.idle_late_s)):
         late_ms = [1000 * each for each in late_s]

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import urljoin
 
 import httpcore2
 import httpx2
@@ -19,7 +18,9 @@ from rbee_hive.transfer.answers import (
     Take,
     Verdict,
     judge,
+    length_of,
     origin_of,
+    target_of,
 )
 from rbee_hive.transfer.file import RemoteFile
 from rbee_hive.transfer.policy import REDIRECTS_MAX, Policy
@@ -68,8 +69,7 @@ class Answer:
         Raises:
             BrokenError: the stream broke.
         """
-        length = self.response.headers.get("content-length", "")
-        left = int(length) if length.isdigit() else 0
+        left = length_of(self.response.headers) or 0
         try:
             async with aclosing(self.response.aiter_raw()) as through_http:
                 async for chunk in through_http:
@@ -128,7 +128,7 @@ async def asked(
                 route.address = url if url != route.file.url else ""
                 yield Answer(verdict, response, route.file.path, policy)
                 return
-        url = _next(route.file, url, verdict.location)
+        url = target_of(route.file, url, verdict.location)
     raise failures.misled(route.file.path, f"redirects more than {REDIRECTS_MAX} times")
 
 
@@ -172,16 +172,6 @@ def _refusal(route: Route, verdict: Verdict) -> Exception | None:
             return error
         case Take() | Follow():
             return None
-
-
-def _next(file: RemoteFile, url: str, location: str) -> str:
-    target = urljoin(url, location)
-    scheme = origin_of(target)[0]
-    if scheme not in ("http", "https"):
-        raise failures.misled(file.path, "redirects to what is no web address")
-    if origin_of(url)[0] == "https" and scheme != "https":
-        raise failures.misled(file.path, "redirects from https to http, which hides nothing")
-    return target
 
 
 def _told(error: Exception) -> str:
