@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from rbee_hive.transfer import failures
 from rbee_hive.transfer.file import RemoteFile
 from rbee_hive.transfer.policy import RETRY_AFTER_S_MAX
 from rbee_shared.errors import RbeeError
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-_TOTAL = re.compile(r"bytes \*/(\d+)")
+_NUMBER = "([0-9]{1,19})"  # what a file can be long
+_LENGTH = re.compile(_NUMBER)
+_CONTENT_RANGE = re.compile(rf"bytes {_NUMBER}-{_NUMBER}/{_NUMBER}")
+_TOTAL = re.compile(rf"bytes \*/{_NUMBER}")
 _REDIRECTS = {301, 302, 303, 307, 308}
 _LATER = {408, 425, 429}
 _DENIED = {401, 403, 404}
@@ -102,7 +104,7 @@ def retry_after_s(value: str, now: datetime) -> float:
         return min(float(value), RETRY_AFTER_S_MAX)
     try:
         wait_s = (parsedate_to_datetime(value) - now).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     return min(max(wait_s, 0.0), RETRY_AFTER_S_MAX)
 
@@ -112,8 +114,36 @@ def page_of(url: str) -> str:
     return url.partition("/resolve/")[0]
 
 
+def length_of(headers: Mapping[str, str]) -> int | None:
+    """Return how long a body is said to be; None if it is not said."""
+    told = _LENGTH.fullmatch(headers.get("content-length", ""))
+    return int(told[1]) if told else None
+
+
+def target_of(file: RemoteFile, url: str, location: str) -> str:
+    """Return where a redirect from `url` leads.
+
+    Raises:
+        FailedPreconditionError: it leads nowhere that is gone to.
+    """
+    try:
+        target = urljoin(url, location)
+        scheme, host, _ = origin_of(target)
+    except ValueError as error:
+        raise failures.misled(file.path, "redirects to what is no web address") from error
+    if scheme not in ("http", "https") or not host:
+        raise failures.misled(file.path, "redirects to what is no web address")
+    if origin_of(url)[0] == "https" and scheme != "https":
+        raise failures.misled(file.path, "redirects from https to http, which hides nothing")
+    return target
+
+
 def origin_of(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port."""
+    """Return scheme, host and port.
+
+    Raises:
+        ValueError: it is no URL.
+    """
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return parts.scheme, (parts.hostname or "").lower(), port
@@ -129,9 +159,9 @@ def _ranged(file: RemoteFile, begin: int, headers: Mapping[str, str]) -> Verdict
 
 
 def _whole(file: RemoteFile, _begin: int, headers: Mapping[str, str]) -> Verdict:
-    told = headers.get("content-length", "")
-    if told.isdigit() and int(told) != file.size_bytes:
-        return Fail(failures.other_length(file.path, file.size_bytes, int(told)))
+    told = length_of(headers)
+    if told is not None and told != file.size_bytes:
+        return Fail(failures.other_length(file.path, file.size_bytes, told))
     return Take(0, is_whole=True)
 
 

@@ -14,7 +14,7 @@ from rbee_hive.transfer.backoff import wait_s
 from rbee_hive.transfer.connection import Answer, BrokenError, Route, asked
 from rbee_hive.transfer.hashing import Following
 from rbee_hive.transfer.parts import Part
-from rbee_hive.transfer.policy import Policy
+from rbee_hive.transfer.policy import PIECES_A_LANE, Policy
 from rbee_hive.transfer.rate import Rate
 from rbee_hive.transfer.spans import Span, pieces
 
@@ -71,8 +71,9 @@ class Download:
     async def _fill(self, hashed: Following) -> None:
         policy, size_bytes = self.means.policy, self.part.file.size_bytes
         missing = self.part.spans.gaps(0, size_bytes)
-        todo = pieces(list(missing), policy.piece_bytes)
         lane_count = min(policy.host_connections_max, -(-size_bytes // policy.piece_bytes))
+        even = size_bytes // max(1, lane_count * PIECES_A_LANE)
+        todo = pieces(list(missing), min(max(even, policy.piece_bytes), policy.piece_bytes_max))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow(hashed))
             async with asyncio.TaskGroup() as lanes:
@@ -124,7 +125,7 @@ class Download:
         try:
             async with (
                 self.means.slot(file.url),
-                asked(self.means.client, self.route, gap) as answer,
+                asked(self.means.client, self.route, gap, self.means.policy) as answer,
             ):
                 is_all = gap == (0, file.size_bytes)
                 if answer.take.is_whole and self._is_ranged and not is_all:

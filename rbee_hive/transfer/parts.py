@@ -12,6 +12,7 @@ power the state may say too much: then the hash is wrong, and the file is fetche
 import fcntl
 import json
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from rbee_hive.transfer.spans import Spans
 PART = ".part"
 STATE = ".state"
 _TORN = ".state.new"
-_MARK = "+"
+_WRITTEN = re.compile(r"\+([0-9]{1,19}) ([0-9]{1,19})")  # a torn line is no line with this
 
 
 class PartBusyError(Exception):
@@ -92,7 +93,7 @@ class Part:
             at = begin
             while at < end:
                 at += os.pwrite(self._descriptor, data[at - begin :], at)
-            os.write(self._state, f"{_MARK}{begin} {end}\n".encode())
+            os.write(self._state, f"+{begin} {end}\n".encode())
 
     def restart(self) -> None:
         """Have nothing of the file any more."""
@@ -130,7 +131,7 @@ class Part:
 
     def _rewrite_state(self) -> None:
         header = {"owner": self.owner, "url": self.file.url, "size_bytes": self.file.size_bytes}
-        lines = [json.dumps(header), *(f"{_MARK}{begin} {end}" for begin, end in self.spans)]
+        lines = [json.dumps(header), *(f"+{begin} {end}" for begin, end in self.spans)]
         torn = self.folder / f"{self.file.name}{_TORN}"
         torn.write_text("\n".join(lines) + "\n")
         state = self.folder / f"{self.file.name}{STATE}"
@@ -198,8 +199,8 @@ def _locked(path: Path) -> int:
 def _read_state(folder: Path, file: RemoteFile) -> Spans:
     try:
         length = (folder / f"{file.name}{PART}").stat().st_size
-        text = (folder / f"{file.name}{STATE}").read_text()
-    except (FileNotFoundError, UnicodeDecodeError):
+        text = (folder / f"{file.name}{STATE}").read_text(errors="replace")
+    except FileNotFoundError:
         return Spans()
     lines = text.split("\n")[:-1]  # a line without an end was not written whole
     header = _header(lines[0] if lines else "")
@@ -211,15 +212,14 @@ def _read_state(folder: Path, file: RemoteFile) -> Spans:
 
 
 def _span(line: str) -> tuple[int, int]:
-    begin, _, end = line.removeprefix(_MARK).partition(" ")
-    is_written = line.startswith(_MARK) and begin.isdigit() and end.isdigit()
-    return (int(begin), int(end)) if is_written else (0, 0)
+    found = _WRITTEN.fullmatch(line)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _header(line: str) -> dict[str, Any]:
     try:
         found: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 

@@ -7,6 +7,7 @@ from rbee_shared.limits import KIB, MIB
 REDIRECTS_MAX = 5
 RETRY_AFTER_S_MAX = 300.0  # a source that wants more is as good as away
 READ_BYTES = 256 * KIB  # of a file that is hashed, at a time
+PIECES_A_LANE = 4  # so that connections of one file end at about the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,9 @@ class Policy:
         connections_max: in all.
         host_connections_max: to one source.
         files_open_max: fetched side by side.
-        piece_bytes: asked for at a time.
+        piece_bytes: asked for at a time, at least.
+        piece_bytes_max: and at most: a large file is asked for in fewer and larger pieces.
+        direct_bytes_min: of an answer that are read past HTTP, at the price of the connection.
         block_bytes: held for each connection before they are written; a kill loses no more.
         block_s: how long they are held at most while bytes come.
         tell_interval_s: between two tellings of progress.
@@ -36,6 +39,8 @@ class Policy:
     host_connections_max: int = 4
     files_open_max: int = 8
     piece_bytes: int = 8 * MIB
+    piece_bytes_max: int = 64 * MIB
+    direct_bytes_min: int = 4 * MIB
     block_bytes: int = MIB
     block_s: float = 0.25
     tell_interval_s: float = 0.1

@@ -26,6 +26,7 @@ class Handler(BaseHTTPRequestHandler):
     """What both have: the log, the faults and the writing of answers."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a head and its body go apart, and neither shall wait
     where = ""
 
     @property
