@@ -125,14 +125,15 @@ class Catalog:
 
     def place(self, built: Path, model: StoredModel) -> StoredModel:
         """Write the metadata of what was built and give it its name, in the place of any other."""
+        for file in model.files:  # a power cut must leave no model that only looks whole
+            _synced(built / file.path)
         new = built / f"{FILE_NAME}.new"
-        with new.open("w", encoding="utf-8") as opened:
-            opened.write(to_yaml(model))
-            opened.flush()
-            os.fsync(opened.fileno())
+        new.write_text(to_yaml(model), encoding="utf-8")
+        _synced(new)
         new.rename(built / FILE_NAME)
         self.remove(model.folder)
         built.rename(model.folder)
+        _synced(self.root)
         return model
 
     def remove(self, folder: Path) -> None:
@@ -236,6 +237,14 @@ def _check_whole(model: StoredModel, reference: Reference) -> None:
         raise MetadataDamagedError(f"`{model.folder.name}` holds another model")
     for fault in faults_of(model):
         raise MetadataDamagedError(fault.message)
+
+
+def _synced(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _discard(folder: Path, lock_file: Path) -> None:
