@@ -143,6 +143,7 @@ async def _sent(
         request = client.build_request("GET", url, headers=headers)
         response = await client.send(request, stream=True)
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
+        route.address = ""  # the source may know one that works
         raise BrokenError(failures.unreachable(route.file.path, _told(error))) from error
     try:
         yield response

@@ -27,7 +27,8 @@ class Policy:
         direct_bytes_min: of an answer that are read past HTTP, at the price of the connection.
         block_bytes: held for each connection before they are written; a kill loses no more.
         block_s: how long they are held at most while bytes come.
-        tell_interval_s: between two tellings of progress.
+        tell_interval_s: between two tellings of progress, at least.
+        tell_interval_s_max: and at most: that nothing comes is told, too.
         lock_interval_s: between two looks whether another process is done with a part.
     """
 
@@ -44,4 +45,5 @@ class Policy:
     block_bytes: int = MIB
     block_s: float = 0.25
     tell_interval_s: float = 0.1
+    tell_interval_s_max: float = 1.0
     lock_interval_s: float = 0.2
