@@ -25,6 +25,7 @@ DATA = os.urandom(10 * PIECE_BYTES + 777)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 SMALL = b"{}" * 100
 PATH = "m.gguf"
+THROUGH_HTTP = replace(QUICK, direct_bytes_min=len(DATA))
 
 
 @pytest.fixture
@@ -81,6 +82,7 @@ async def test_files_of_every_kind_come_whole(hub: Hub, parts: Path) -> None:
     assert not any("empty" in each.path for each in hub.requests)
 
 
+@pytest.mark.parametrize("policy", [QUICK, THROUGH_HTTP], ids=["direct", "through-http"])
 @pytest.mark.parametrize(
     "fault",
     [
@@ -102,10 +104,10 @@ async def test_files_of_every_kind_come_whole(hub: Hub, parts: Path) -> None:
     ids=lambda fault: "-".join(str(each) for each in fault.values()),
 )
 async def test_a_fault_that_ends_leaves_no_trace(
-    hub: Hub, parts: Path, fault: dict[str, Any]
+    hub: Hub, parts: Path, fault: dict[str, Any], policy: Policy
 ) -> None:
     hub.faults.add(**fault)
-    await check_whole(hub, parts)
+    await check_whole(hub, parts, policy)
 
 
 @pytest.mark.parametrize("seed", range(12))
