@@ -149,7 +149,7 @@ async def measure(url: str, file: Path, sha256: str, folder: Path, rounds: int) 
     for name, speeds in took.items():
         print(f"  {name:28} {median(speeds):6.0f} MB/s ({min(speeds):.0f} to {max(speeds):.0f})")
     ours = median(took["rbee"])
-    for name, speeds in took.items():
+    for name, speeds in list(took.items())[:-1]:
         print(f"  rbee by {name:28} {ours / median(speeds):.2f}x")
     print(f"  extra memory {max(cost.extra_mib):.0f} MiB")
     for name, late_s in (("rbee", cost.late_s), ("curl", cost.idle_late_s)):

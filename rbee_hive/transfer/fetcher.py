@@ -121,8 +121,11 @@ class Fetcher:
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(min(self._policy.files_open_max, len(files))):
-                    tasks.create_task(take())
+                ticks = tasks.create_task(telling.ticking(self._policy.tell_interval_s_max))
+                async with asyncio.TaskGroup() as takers:
+                    for _ in range(min(self._policy.files_open_max, len(files))):
+                        takers.create_task(take())
+                ticks.cancel()
         except ExceptionGroup as group:
             raise first_of(group) from group
         finally:

@@ -24,10 +24,13 @@ class Policy:
         files_open_max: fetched side by side.
         piece_bytes: asked for at a time, at least.
         piece_bytes_max: and at most: a large file is asked for in fewer and larger pieces.
-        direct_bytes_min: of an answer that are read past HTTP, at the price of the connection.
+        direct_bytes_min: of an answer that are read past HTTP, at the price of the connection,
+        direct_bytes_per_s_min: if it comes at least so fast: far away, connections are dear.
+        direct_look_bytes: after which it is known how fast.
         block_bytes: held for each connection before they are written; a kill loses no more.
         block_s: how long they are held at most while bytes come.
-        tell_interval_s: between two tellings of progress.
+        tell_interval_s: between two tellings of progress, at least.
+        tell_interval_s_max: and at most: that nothing comes is told, too.
         lock_interval_s: between two looks whether another process is done with a part.
     """
 
@@ -41,7 +44,10 @@ class Policy:
     piece_bytes: int = 8 * MIB
     piece_bytes_max: int = 64 * MIB
     direct_bytes_min: int = 4 * MIB
+    direct_bytes_per_s_min: int = 100_000_000
+    direct_look_bytes: int = MIB
     block_bytes: int = MIB
     block_s: float = 0.25
     tell_interval_s: float = 0.1
+    tell_interval_s_max: float = 1.0
     lock_interval_s: float = 0.2

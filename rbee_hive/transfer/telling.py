@@ -1,5 +1,6 @@
 """Telling how far a transfer is: not too often, never less than before, and the end always."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -41,6 +42,13 @@ class Telling:
         self._tally.close(index, is_whole=is_whole)
         if is_whole:
             self._tell()
+
+    async def ticking(self, interval_s: float) -> None:
+        """Tell again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(interval_s)
+            if time.monotonic() >= self._next_s + interval_s / 2:
+                self._tell()
 
     def _tell(self) -> None:
         now_s = time.monotonic()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,6 +25,7 @@ DATA = os.urandom(10 * PIECE_BYTES + 777)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 SMALL = b"{}" * 100
 PATH = "m.gguf"
+THROUGH_HTTP = replace(QUICK, direct_bytes_min=len(DATA))
 
 
 @pytest.fixture
@@ -80,6 +82,7 @@ async def test_files_of_every_kind_come_whole(hub: Hub, parts: Path) -> None:
     assert not any("empty" in each.path for each in hub.requests)
 
 
+@pytest.mark.parametrize("policy", [QUICK, THROUGH_HTTP], ids=["direct", "through-http"])
 @pytest.mark.parametrize(
     "fault",
     [
@@ -101,10 +104,30 @@ async def test_files_of_every_kind_come_whole(hub: Hub, parts: Path) -> None:
     ids=lambda fault: "-".join(str(each) for each in fault.values()),
 )
 async def test_a_fault_that_ends_leaves_no_trace(
-    hub: Hub, parts: Path, fault: dict[str, Any]
+    hub: Hub, parts: Path, fault: dict[str, Any], policy: Policy
 ) -> None:
     hub.faults.add(**fault)
-    await check_whole(hub, parts)
+    await check_whole(hub, parts, policy)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_a_storm_of_faults_is_gone_through(hub: Hub, parts: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(6):
+        kind = chance.choice(
+            [Kind.TRUNCATE, Kind.RESET, Kind.STALL, Kind.NO_RANGE, Kind.OTHER_RANGE, Kind.EXPIRED]
+        )
+        hub.faults.add(
+            kind,
+            where="cdn",
+            skip=chance.randrange(6),
+            count=chance.randrange(1, 4),
+            after_bytes=chance.randrange(PIECE_BYTES),
+        )
+    hub.faults.add(
+        Kind.FLIP, skip=chance.randrange(12), count=1, offset=chance.randrange(len(DATA))
+    )
+    await check_whole(hub, parts, replace(QUICK, stall_s=0.1, retries_max=20))
 
 
 async def test_a_whole_answer_that_breaks_is_gone_on_with_and_written_once(

@@ -64,6 +64,20 @@ async def test_a_cancel_stops_at_once_and_leaves_what_the_next_one_goes_on_with(
     assert psutil.Process().num_fds() <= descriptors + 2  # the hub's own, closed when it sees it
 
 
+async def test_that_nothing_comes_is_told(hub: Hub, parts: Path) -> None:
+    stall = hub.faults.add(Kind.STALL, after_bytes=10_000, skip=4)
+    told = Told()
+    policy = replace(QUICK, stall_s=60.0, tell_interval_s_max=0.02)
+    async with opened_fetcher(parts, policy=policy) as fetcher, asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(fetched(fetcher, [remote(hub, PATH)], told=told))
+        assert await asyncio.to_thread(stall.reached.wait, 10)
+        async with asyncio.timeout(10):
+            while len(told.all) < 3 or told.all[-1].done_bytes != told.all[-3].done_bytes:
+                await asyncio.wait([task], timeout=policy.tell_interval_s_max)
+        task.cancel()
+    assert told.all[-1].bytes_per_s < told.all[-3].bytes_per_s
+
+
 async def test_two_who_want_one_content_fetch_it_once(hub: Hub, parts: Path) -> None:
     file = remote(hub, PATH)
     other = replace(file, path="other.gguf")
