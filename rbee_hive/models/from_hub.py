@@ -25,6 +25,7 @@ from rbee_hive.sources.listing import ListedFile, Listing
 from rbee_hive.transfer.fetcher import Fetcher, opened_fetcher
 from rbee_hive.transfer.file import Blob, RemoteFile
 from rbee_hive.transfer.parts import Leftover, done_bytes
+from rbee_hive.transfer.policy import Policy
 from rbee_hive.transfer.rate import Rate
 from rbee_shared.narration.narrate import narrate
 
@@ -164,9 +165,9 @@ class Hub:
 
 
 @asynccontextmanager
-async def opened_hub(catalog: Catalog) -> AsyncGenerator[Hub]:
+async def opened_hub(catalog: Catalog, *, policy: Policy | None = None) -> AsyncGenerator[Hub]:
     """Have the hub for the block; what is on its way lies in the catalogue's folder for parts."""
-    async with opened_fetcher(catalog.parts) as fetcher:
+    async with opened_fetcher(catalog.parts, policy=policy) as fetcher:
         yield Hub(fetcher, catalog)
 
 
