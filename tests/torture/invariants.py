@@ -56,7 +56,8 @@ def check_closed(folder: Path) -> None:
             opened.append(str(each.readlink()))
         except FileNotFoundError:
             continue  # the listing's own
-    assert [name for name in opened if name.startswith(f"{folder}/")] == []
+    below = [name for name in opened if name.startswith(f"{folder}/")]
+    assert not below, below
 
 
 def check_story(events: Iterable[job_pb2.JobEvent]) -> None:
