@@ -1,6 +1,7 @@
 """A hive in the test's process that pulls from a test hub; at its end all must hold."""
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -43,8 +44,9 @@ class Job:
             self.news = asyncio.Event()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something holds after what it told."""
+        """Wait until something holds after what it told; its end is the last chance."""
         while not holds():
+            assert not self.is_over, self.humans
             await self.news.wait()
 
     async def ended(self) -> pb.Result:
@@ -53,10 +55,15 @@ class Job:
         Raises:
             RbeeError: it failed, or was cancelled.
         """
-        await self.until(lambda: bool(self.events) and self.events[-1].state.state in ENDS)
+        await self.until(lambda: self.is_over)
         if self.entry.error is not None:
             raise self.entry.error
         return next(each.result for each in self.events if each.HasField("result"))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it told its end."""
+        return bool(self.events) and self.events[-1].state.state in ENDS
 
     @property
     def fetched(self) -> list[float]:
@@ -135,6 +142,11 @@ class Torture:
             invariants.check_story(job.events)
         told = b"".join(each.SerializeToString() for job in self.jobs for each in job.events)
         invariants.check_secret(self.hub, self.models.parent, told)
+
+
+async def reached(event: threading.Event) -> None:
+    """Wait until the hub came to a fault."""
+    assert await asyncio.to_thread(event.wait, DEADLINE_S)
 
 
 async def error_of(job: Job) -> RbeeError:
