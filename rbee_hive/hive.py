@@ -18,6 +18,7 @@ from rbee_hive.changes import Changes
 from rbee_hive.devices import Device
 from rbee_hive.models import wire as model_wire
 from rbee_hive.models.store import ModelStore, opened_store
+from rbee_hive.transfer.policy import Policy
 from rbee_hive.wire import device_to_proto, worker_to_proto
 from rbee_hive.workers.supervisor import Supervisor, supervising
 from rbee_shared.contracts import wire
@@ -106,12 +107,14 @@ class Hive:
 
 
 @asynccontextmanager
-async def opened_hive(name: str, paths: Paths, settings: Settings) -> AsyncGenerator[Hive]:
+async def opened_hive(
+    name: str, paths: Paths, settings: Settings, *, policy: Policy | None = None
+) -> AsyncGenerator[Hive]:
     """Open the model store and supervise workers for the block."""
     changes = Changes()
     async with AsyncExitStack() as stack:
         models = await stack.enter_async_context(
-            opened_store(paths.models, aliases=settings.aliases)
+            opened_store(paths.models, aliases=settings.aliases, policy=policy)
         )
         workers = await stack.enter_async_context(
             supervising(

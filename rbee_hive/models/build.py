@@ -49,6 +49,7 @@ async def build(reference: Reference, shop: Workshop, rate: Rate) -> StoredModel
         model = await _fixed_here(reference, shop.catalog)
         if model is None:
             model = await _newest(reference, shop, rate)
+        await shop.hub.forget(reference)  # parts of a revision that has moved on, or a late cancel
     except OSError as error:
         raise storage_error(error, shop.catalog.root) from error
     name = told_as(reference)

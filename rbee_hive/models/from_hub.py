@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from rbee_hive.models.catalog import Catalog
 from rbee_hive.models.disk import check_room
 from rbee_hive.models.local import link_steps
-from rbee_hive.models.material import Folder, Gguf, Material, Offer, graph_of
+from rbee_hive.models.material import Folder, Gguf, Material, Offer, graph_of, places_of
 from rbee_hive.models.metadata import ModelFile
 from rbee_hive.models.progress import LINKING, TransferTold, progress_of
 from rbee_hive.models.reference import HubReference, Reference, told_as
@@ -25,6 +25,7 @@ from rbee_hive.sources.listing import ListedFile, Listing
 from rbee_hive.transfer.fetcher import Fetcher, opened_fetcher
 from rbee_hive.transfer.file import Blob, RemoteFile
 from rbee_hive.transfer.parts import Leftover, done_bytes
+from rbee_hive.transfer.policy import Policy
 from rbee_hive.transfer.rate import Rate
 from rbee_shared.narration.narrate import narrate
 
@@ -124,16 +125,13 @@ class Hub:
         return blob.file
 
     async def _folder(self, wanted: _Wanted, out: Path) -> Folder:
-        blobs = await self._all(wanted)
-        told = progress_of(
-            LINKING, told_as(wanted.reference), sum(blob.size_bytes for blob in blobs)
-        )
-        await in_steps(link_steps({blob.path: blob.file for blob in blobs}, out), told)
+        fetched = {blob.path: blob for blob in await self._all(wanted)}
+        blobs = {place: fetched[path] for path, place in places_of(wanted.choice).items()}
+        size_bytes = sum(blob.size_bytes for blob in blobs.values())
+        told = progress_of(LINKING, told_as(wanted.reference), size_bytes)
+        await in_steps(link_steps({place: blob.file for place, blob in blobs.items()}, out), told)
         files = tuple(
-            sorted(
-                (ModelFile(blob.path, blob.size_bytes, blob.sha256) for blob in blobs),
-                key=lambda file: file.path,
-            )
+            ModelFile(place, blob.size_bytes, blob.sha256) for place, blob in sorted(blobs.items())
         )
         return Folder(out, graph_of(wanted.choice), files)
 
@@ -164,9 +162,9 @@ class Hub:
 
 
 @asynccontextmanager
-async def opened_hub(catalog: Catalog) -> AsyncGenerator[Hub]:
+async def opened_hub(catalog: Catalog, *, policy: Policy | None = None) -> AsyncGenerator[Hub]:
     """Have the hub for the block; what is on its way lies in the catalogue's folder for parts."""
-    async with opened_fetcher(catalog.parts) as fetcher:
+    async with opened_fetcher(catalog.parts, policy=policy) as fetcher:
         yield Hub(fetcher, catalog)
 
 

@@ -51,3 +51,18 @@ class Offer:
 def graph_of(choice: Choice) -> str:
     """Return the graph that was chosen of several; empty where the files themselves say it."""
     return choice.main if choice.layout == Layout.TRANSFORMERS else ""
+
+
+def places_of(choice: Choice) -> dict[str, str]:
+    """Return where each file of a choice lies in the model, by its path at the source.
+
+    What describes a model is at its top, wherever in a repository it was. A licence from elsewhere
+    gives way to the model's own.
+    """
+    paths = [each.file.path for each in choice.files]
+    folder = "" if choice.layout == Layout.TRANSFORMERS else choice.main.rpartition("/")[0]
+    prefix = f"{folder}/" if folder else ""
+    places = {path: path.removeprefix(prefix) for path in paths if path.startswith(prefix)}
+    taken = {place.casefold() for place in places.values()}
+    others = [path for path in paths if path not in places and path.casefold() not in taken]
+    return places | {path: path for path in others}

@@ -39,8 +39,14 @@ CHECKING = Doing(
     cute="sniffing at every byte of {model}",
     story='"Is this really {model}?" asks the hive',
 )
+REUSING = Doing(
+    "model_reuse",
+    "looking at what is here of {model}",
+    cute="going through the pantry for {model}",
+    story='"Have we not some of {model}?" asks the hive',
+)
 HASHING = Doing(
-    "model_verify",
+    "model_hash",
     "hashing {model}",
     cute="counting every drop of {model}",
     story='"I want to know {model} again", says the hive',

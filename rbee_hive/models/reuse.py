@@ -3,11 +3,14 @@
 Nothing of them is believed: a file counts once its hash is what the hub says.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rbee_hive.models.hashes import hashed_file, is_git_blob
+from rbee_hive.models.hashes import is_git_blob
+from rbee_hive.models.progress import REUSING, progress_of
+from rbee_hive.models.steps import hash_steps, in_steps
 from rbee_hive.sources.hub_cache import cached_blob
 from rbee_hive.sources.listing import ListedFile
 from rbee_hive.transfer.file import Blob
@@ -36,14 +39,19 @@ class Reusable:
 
 async def reused(files: Sequence[ListedFile], here: Reusable, name: str) -> tuple[Blob, ...]:
     """Return those of the files that are on this machine, each hashed."""
+    candidates = await asyncio.to_thread(_candidates, files, here)
+    told = progress_of(REUSING, name, sum(file.size_bytes for file, _ in candidates))
     found: list[Blob] = []
-    for file in files:
-        path = here.candidate(file)
-        if path is None:
-            continue
-        if not file.sha256 and not await is_git_blob(path, file.git_sha1):
-            continue
-        sha256 = await hashed_file(name, path)
-        if file.sha256 in ("", sha256):
-            found.append(Blob(file.path, path, file.size_bytes, sha256, is_fresh=False))
+    begin_bytes = 0
+    for file, path in candidates:
+        if file.sha256 or await is_git_blob(path, file.git_sha1):
+            sha256 = await in_steps(hash_steps(path, begin_bytes=begin_bytes), told)
+            if file.sha256 in ("", sha256):
+                found.append(Blob(file.path, path, file.size_bytes, sha256, is_fresh=False))
+        begin_bytes += file.size_bytes
     return tuple(found)
+
+
+def _candidates(files: Sequence[ListedFile], here: Reusable) -> list[tuple[ListedFile, Path]]:
+    found = ((file, here.candidate(file)) for file in files)
+    return [(file, path) for file, path in found if path is not None]

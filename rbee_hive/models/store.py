@@ -16,6 +16,7 @@ from rbee_hive.models.make import Tools
 from rbee_hive.models.metadata import ModelFault, StoredModel
 from rbee_hive.models.pull import Pull
 from rbee_hive.models.reference import NO_ALIASES, Reference, parse, refined, told_as
+from rbee_hive.transfer.policy import Policy
 from rbee_shared.errors import (
     FailedPreconditionError,
     ModelNotFoundError,
@@ -164,12 +165,22 @@ class ModelStore:
 
 @asynccontextmanager
 async def opened_store(
-    folder: Path, *, tools: Tools = TOOLS, aliases: Mapping[str, str] = NO_ALIASES
+    folder: Path,
+    *,
+    tools: Tools = TOOLS,
+    aliases: Mapping[str, str] = NO_ALIASES,
+    policy: Policy | None = None,
 ) -> AsyncGenerator[ModelStore]:
     """Have the model store in `folder` for the block; pulls still running at its end are stopped.
 
     What broken pulls left there is removed first, unless another process is at it or it can be
     gone on with.
+
+    Args:
+        folder: where it is, or will be.
+        tools: what makes models.
+        aliases: short names for references.
+        policy: the limits of transfers.
 
     Raises:
         FailedPreconditionError: the folder cannot be used.
@@ -183,7 +194,7 @@ async def opened_store(
     if swept:
         _tell_swept(len(swept))
     async with AsyncExitStack() as stack:
-        hub = await stack.enter_async_context(opened_hub(catalog))
+        hub = await stack.enter_async_context(opened_hub(catalog, policy=policy))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         store = ModelStore(Workshop(catalog, hub, tools), aliases, tasks)
         try:

@@ -29,12 +29,14 @@ class Means:
         client: sends requests.
         policy: the limits.
         in_thread: calls what blocks.
+        closed: closes something in a thread, even if whoever waits for that is cancelled.
         slot: a connection, for the block, to the source of a URL.
     """
 
     client: httpx2.AsyncClient
     policy: Policy
     in_thread: Callable[..., Awaitable[object]]
+    closed: Callable[[Callable[[], None]], Awaitable[None]]
     slot: Callable[[str], AbstractAsyncContextManager[None]]
 
 
@@ -89,7 +91,7 @@ class Download:
             yield hashed
         finally:
             hashed.stop()
-            await self.means.in_thread(hashed.close)
+            await self.means.closed(hashed.close)
 
     async def _follow(self, hashed: Following) -> None:
         while hashed.done_bytes < self.part.file.size_bytes:

@@ -69,7 +69,8 @@ class Fetcher:
         self._folder = folder
         self._policy = policy
         self._threads = threads
-        self._means = Means(client, policy, self._in_thread, self._slot)
+        self._means = Means(client, policy, self._in_thread, self._closed, self._slot)
+        self._closing: set[asyncio.Future[None]] = set()
         self._slots = asyncio.Semaphore(policy.connections_max)
         self._host_slots: dict[object, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(policy.host_connections_max)
@@ -131,6 +132,8 @@ class Fetcher:
         finally:
             if len(blobs) < len(files):
                 self._forget(names)
+            if self._closing:
+                await asyncio.wait(self._closing)
         return tuple(blobs[index] for index in range(len(files)))
 
     async def release(self, blobs: Sequence[Blob], *, keep: bool = False) -> None:
@@ -173,7 +176,7 @@ class Fetcher:
                 except PartBusyError:
                     await asyncio.sleep(self._policy.lock_interval_s)
                 finally:
-                    await self._in_thread(part.close)
+                    await self._closed(part.close)
 
     async def _found(self, order: "_Order") -> Blob | None:
         file = order.file
@@ -186,7 +189,7 @@ class Fetcher:
                 await self._in_thread(hashed.follow, file.size_bytes)
             finally:
                 hashed.stop()
-                await self._in_thread(hashed.close)
+                await self._closed(hashed.close)
             if not hashed.is_right:
                 await self._in_thread(path.unlink)
                 return None
@@ -219,6 +222,13 @@ class Fetcher:
     async def _slot(self, url: str) -> AsyncGenerator[None]:
         async with self._host_slots[origin_of(url)], self._slots:
             yield
+
+    async def _closed(self, close: Callable[[], None]) -> None:
+        # a cancel takes back what no thread has begun, but not what is only waited for
+        closing = asyncio.get_running_loop().run_in_executor(self._threads, close)
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.wait([closing])
 
     async def _in_thread(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)

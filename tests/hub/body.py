@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,12 +34,13 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Bytes of a file from `begin` until `end`, for one client."""
+    """Bytes of a file from `begin` until `end`, for one client; `sent` is told how many went."""
 
     client: socket.socket
     file: Path
     begin: int
     end: int
+    sent: Callable[[int], None]
 
     def write(self, fault: Fault | None, pace: Pace, stopped: threading.Event) -> bool:
         """Write all of it, or what the fault leaves; return whether the connection may go on."""
@@ -68,9 +70,12 @@ class Body:
                 stop = flip if at < flip else end
                 if at == flip:
                     self.client.sendall(bytes([os.pread(source, 1, at)[0] ^ 0xFF]))
-                    at += 1
-                    continue
-                at += os.sendfile(self.client.fileno(), source, at, min(step, stop - at, end - at))
+                    size = 1
+                else:
+                    wanted = min(step, stop - at, end - at)
+                    size = os.sendfile(self.client.fileno(), source, at, wanted)
+                at += size
+                self.sent(size)
         finally:
             os.close(source)
 

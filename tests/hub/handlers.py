@@ -7,6 +7,7 @@ tests that run the hub as a process.
 import json
 import re
 from dataclasses import asdict
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -101,7 +102,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(end - begin + (0 if is_part else longer)))
         self.end_headers()
         if self.command != "HEAD":
-            body = Body(self.connection, found.file.file, begin, end)
+            name = f"{found.commit.repo}/{found.file.path}"
+            count = partial(self.hub.count_sent, name)
+            body = Body(self.connection, found.file.file, begin, end, count)
             if not body.write(fault, self.hub.pace, self.hub.stopped):
                 self.close_connection = True
 

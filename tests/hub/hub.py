@@ -1,6 +1,7 @@
 """What the two servers of a test hub share: repositories, faults, signatures, and what they saw."""
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -30,10 +31,12 @@ class Hub:
     cdn_endpoint: str = ""
     faults: Faults = field(default_factory=Faults)
     requests: list[Seen] = field(default_factory=list[Seen])
+    sent: Counter[str] = field(default_factory=Counter[str])  # bytes, by `org/name/path`
     pace: Pace = field(default_factory=Pace)
     stopped: threading.Event = field(default_factory=threading.Event)
     _signatures: set[str] = field(default_factory=set[str])
     _signed: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, repo: str, files: dict[str, bytes]) -> str:
         """Write files of a repository, each anew; return the commit that `main` is then."""
@@ -45,6 +48,11 @@ class Hub:
         commit = self.repos.commit(repo, "main")
         assert commit is not None
         return commit.sha
+
+    def count_sent(self, name: str, size_bytes: int) -> None:
+        """Count bytes of a file that went out."""
+        with self._lock:
+            self.sent[name] += size_bytes
 
     def url(self, repo: str, path: str, revision: str = "main") -> str:
         """Return where a file is asked for."""

@@ -10,8 +10,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 LFS_SUFFIXES = {".gguf", ".onnx", ".onnx_data", ".safetensors", ".data"}
@@ -26,7 +26,8 @@ class Settings:
     """Who may read a repository, and what its card says.
 
     `gated` is "", "auto" or "manual"; `granted` are the tokens that may read what is gated or
-    private.
+    private. A hub that lies lists the files that `renamed` has under the names there, and serves
+    them so.
     """
 
     gated: str = ""
@@ -34,6 +35,7 @@ class Settings:
     granted: Sequence[str] = ()
     license: str = "apache-2.0"
     tags: Sequence[str] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def read(cls, folder: Path) -> "Settings":
@@ -108,11 +110,15 @@ class Repos:
             for each in sorted(folder.rglob("*"))
             if each.is_file() and each.name != SETTINGS_FILE
         ]
-        listed = "\n".join(f"{each.git_sha1} {each.path}" for each in found)
+        renamed = Settings.read(folder).renamed
+        names = {each.path: renamed.get(each.path, each.path) for each in found}
+        listed = "\n".join(f"{each.git_sha1} {names[each.path]}" for each in found)
         sha = hashlib.sha1(f"{repo}\n{listed}".encode(), usedforsecurity=False).hexdigest()
         key = (repo, sha)
         if key not in self._commits:
-            files = {each.path: self._kept(each, repo, sha) for each in found}
+            kept = [self._kept(each, repo, sha) for each in found]
+            told = [replace(each, path=names[each.path]) for each in kept]
+            files = {each.path: each for each in told}
             self._commits[key] = Commit(repo, sha, files)
         return self._commits[key]
 

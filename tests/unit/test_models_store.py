@@ -99,7 +99,7 @@ async def test_a_pulled_model_is_here_with_hashes_and_its_story(root: Path, sour
         assert await store.find(store.reference(f"file:{source}")) is None
         with telling() as told:
             model = await store.pull(store.reference(f"file:{source}"))
-        assert told.actions == ["model_verify", "model_convert", "model_ready"]
+        assert told.actions == ["model_verify", "model_convert", "model_hash", "model_ready"]
         assert {each.target for each in told} == {f"file:{source}"}
         assert await store.get(store.reference(f"file:{source}")) == model
         assert await store.list() == ((model,), ())
