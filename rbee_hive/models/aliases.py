@@ -37,12 +37,9 @@ class ModelUnknownError(NotFoundError):
     def __init__(self, word: str, user: Mapping[str, str]) -> None:
         names = sorted({*ALIASES, *user})
         near = difflib.get_close_matches(word.lower(), names, 1)
-        known = (
-            f"did you mean `{near[0]}`?"
-            if near
-            else f"aliases: {', '.join(names[:ALIASES_SHOWN_MAX])}"
-        )
-        super().__init__(f"no model is called `{word}`", hint=f"{known}; a model is {FORMS}")
+        known = f"aliases: {', '.join(names[:ALIASES_SHOWN_MAX])}; a model is {FORMS}"
+        hint = f"did you mean `{near[0]}`?" if near else known
+        super().__init__(f"no model is called `{word}`", hint=hint)
 
 
 class AliasMalformedError(InvalidArgumentError):

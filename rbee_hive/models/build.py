@@ -69,13 +69,16 @@ async def build(reference: Reference, shop: Workshop, rate: Rate) -> StoredModel
 async def rebuild(model: StoredModel, reference: Reference, shop: Workshop) -> StoredModel:
     """Have that revision of a model anew, taking over each file that is whole.
 
+    It is no newer for that: what was made after it stays before it.
+
     Raises:
         RbeeError: why it cannot be had.
     """
     try:
         offer = await _offer(reference, shop, Rate(), model.revision)
         async with _releasing(reference, shop.hub), staging(shop.catalog) as folder:
-            return await _placed(reference, await offer.collect(folder), shop, folder)
+            material = await offer.collect(folder)
+            return await _placed(reference, material, shop, folder, model.create_time_s)
     except OSError as error:
         raise storage_error(error, shop.catalog.root) from error
 
@@ -109,7 +112,7 @@ async def _newest(reference: Reference, shop: Workshop, rate: Rate) -> StoredMod
         material = await offer.collect(folder)
         if model := await find_whole(reference, shop.catalog, material.revision):
             return model
-        return await _placed(reference, material, shop, folder)
+        return await _placed(reference, material, shop, folder, round(time.time(), 3))
 
 
 async def _offer(reference: Reference, shop: Workshop, rate: Rate, revision: str = "") -> Offer:
@@ -123,9 +126,8 @@ async def _offer(reference: Reference, shop: Workshop, rate: Rate, revision: str
 
 
 async def _placed(
-    reference: Reference, material: Material, shop: Workshop, folder: Path
+    reference: Reference, material: Material, shop: Workshop, folder: Path, began_s: float
 ) -> StoredModel:
-    began_s = round(time.time(), 3)
     made = await make(reference, material, shop.catalog, shop.tools, folder)
     model = await asyncio.to_thread(described, reference, material, made, shop.catalog, began_s)
     return await asyncio.to_thread(shop.catalog.place, made.folder, model)

@@ -179,19 +179,13 @@ class Catalog:
 
     def _read(self, folder: Path) -> StoredModel:
         # a hive lists its models each second, and the text seldom changes
-        try:
+        with _damage_told(folder):
             found = (folder / FILE_NAME).stat()
-            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
-            known = self._parsed.get(folder)
-            if known is not None and known[0] == stamp:
-                return known[1]
-            with (folder / FILE_NAME).open(encoding="utf-8") as file:
-                model = from_yaml(file.read(METADATA_BYTES_MAX), folder)
-        except OSError as error:
-            why = error.strerror or "it cannot be read"
-            raise MetadataDamagedError(f"`{FILE_NAME}` of `{folder.name}`: {why}") from error
-        except UnicodeDecodeError as error:
-            raise MetadataDamagedError(f"`{FILE_NAME}` of `{folder.name}` is no text") from error
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        known = self._parsed.get(folder)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        model = read_entry(folder)
         if len(self._parsed) >= PARSED_KEPT_MAX:
             self._parsed.pop(next(iter(self._parsed)), None)
         self._parsed[folder] = (stamp, model)
@@ -207,6 +201,27 @@ async def staging(catalog: Catalog) -> AsyncGenerator[Path]:
         yield path
     finally:
         await asyncio.to_thread(folder.__exit__, None, None, None)
+
+
+def read_entry(folder: Path) -> StoredModel:
+    """Return what the folder of an entry says of itself; blocks for a moment.
+
+    Raises:
+        MetadataDamagedError: it says nothing that can be read.
+    """
+    with _damage_told(folder), (folder / FILE_NAME).open(encoding="utf-8") as file:
+        return from_yaml(file.read(METADATA_BYTES_MAX), folder)
+
+
+@contextmanager
+def _damage_told(folder: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or "it cannot be read"
+        raise MetadataDamagedError(f"`{FILE_NAME}` of `{folder.name}`: {why}") from error
+    except UnicodeDecodeError as error:
+        raise MetadataDamagedError(f"`{FILE_NAME}` of `{folder.name}` is no text") from error
 
 
 def superseded(models: Iterable[StoredModel]) -> tuple[StoredModel, ...]:

@@ -15,6 +15,10 @@ from rbee_shared.errors import DataLossError
 FILE_NAME = "rbee.json"
 FORMAT = 2
 FILE_BYTES_MAX = 4 * 1024 * 1024
+CONTEXT_LENGTH_MAX = 2**31 - 1
+LAYERS_MAX = HEADS_MAX = 10_000
+HEAD_DIM_MAX = 100_000
+KV_VALUE_BYTES_MAX = 16
 
 
 class DescriptionDamagedError(DataLossError):
@@ -76,17 +80,26 @@ def parse(data: bytes) -> Description:
     values = Fields(found, DescriptionDamagedError)
     if not values.is_value("format", FORMAT):
         raise DescriptionDamagedError(f"its format is not {FORMAT}")
+    return of_fields(values, parameters="parameters", template="chat_template")
+
+
+def of_fields(values: Fields, *, parameters: str, template: str) -> Description:
+    """Return what a mapping says, of which two keys have the given names. Pure.
+
+    Raises:
+        RbeeError: a key is missing, of a wrong type, or beyond any model.
+    """
     return Description(
         name=values.text("name"),
         architecture=values.text("architecture"),
         quantization=values.text("quantization"),
         licence=values.text("licence"),
-        parameter_count=values.count("parameters"),
-        context_length=values.count("context_length"),
-        layers=values.count("layers"),
-        kv_heads=values.count("kv_heads"),
-        head_dim=values.count("head_dim"),
+        parameter_count=values.count(parameters),
+        context_length=values.count("context_length", at_most=CONTEXT_LENGTH_MAX),
+        layers=values.count("layers", at_most=LAYERS_MAX),
+        kv_heads=values.count("kv_heads", at_most=HEADS_MAX),
+        head_dim=values.count("head_dim", at_most=HEAD_DIM_MAX),
         layout=values.text("layout"),
-        kv_value_bytes=values.count("kv_value_bytes"),
-        has_chat_template=values.is_true("chat_template"),
+        kv_value_bytes=values.count("kv_value_bytes", at_most=KV_VALUE_BYTES_MAX),
+        has_chat_template=values.is_true(template),
     )

@@ -5,6 +5,8 @@ from typing import cast
 
 from rbee_shared.errors import RbeeError
 
+COUNT_MAX = 2**48  # no model comes near; what is counted together stays in 64 bits
+
 Damaged = Callable[[str], RbeeError]
 
 
@@ -23,25 +25,27 @@ class Fields:
         self._damaged = damaged
 
     def text(self, key: str) -> str:
-        """Return a text.
+        """Return a text that can be written down.
 
         Raises:
             RbeeError: it is missing or something else.
         """
         value = self._values.get(key)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or _has_half_a_character(value):
             raise self._damaged(f"`{key}` is not a text")
         return value
 
-    def count(self, key: str) -> int:
+    def count(self, key: str, *, at_most: int = COUNT_MAX) -> int:
         """Return a whole number, 0 or more.
 
         Raises:
-            RbeeError: it is missing or something else.
+            RbeeError: it is missing, too large or something else.
         """
         value = self._values.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise self._damaged(f"`{key}` is not a count")
+        if value > at_most:
+            raise self._damaged(f"`{key}` is more than {at_most}")
         return value
 
     def is_true(self, key: str) -> bool:
@@ -71,3 +75,8 @@ class Fields:
             raise self._damaged(f"`{key}` is not a list")
         items = cast("list[object]", values)
         return [Fields(each, lambda why: self._damaged(f"`{key}`: {why}")) for each in items]
+
+
+def _has_half_a_character(text: str) -> bool:
+    # JSON can write the one half of a surrogate pair, and then no file or message takes it
+    return any("\ud800" <= each <= "\udfff" for each in text)

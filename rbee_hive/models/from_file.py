@@ -9,9 +9,10 @@ from rbee_hive.models.hashes import hashed_file
 from rbee_hive.models.make import linked, sha256_of_all
 from rbee_hive.models.material import Folder, Gguf, Material, Offer, graph_of
 from rbee_hive.models.reference import FileReference, HubReference, told_as
-from rbee_hive.sources.choice import Choice, Layout
+from rbee_hive.sources.choice import Choice, ChosenFile, Layout
 from rbee_hive.sources.choose import choose
 from rbee_hive.sources.listing import ListedFile, Listing
+from rbee_hive.sources.quantization import kind_in_name
 from rbee_hive.sources.safe_path import resolved_inside
 
 REVISION_LENGTH = 12
@@ -28,12 +29,9 @@ async def collect(reference: FileReference, staging: Path) -> Material:
     Raises:
         RbeeError: nothing is there, it is no model, or may not be read.
     """
-    await asyncio.to_thread(local.check, reference.path)
-    if not await asyncio.to_thread(reference.path.is_dir):
-        return await _of_file(reference, reference.path)
     choice = await asyncio.to_thread(choice_of, reference)
     if choice.layout == Layout.GGUF:
-        return await _of_file(reference, reference.path / choice.main)
+        return await _of_file(reference, await asyncio.to_thread(_file_of, reference, choice))
     out = staging / "model"
     files = await linked(told_as(reference), reference.path, _paths(reference.path, choice), out)
     revision = sha256_of_all(files)[:REVISION_LENGTH]
@@ -41,17 +39,30 @@ async def collect(reference: FileReference, staging: Path) -> Material:
 
 
 def choice_of(reference: FileReference) -> Choice:
-    """Return which files of a folder are the model; blocks for a moment.
+    """Return what is the model: the file, or which files of the folder; blocks for a moment.
 
     Raises:
-        RbeeError: none are, or there are too many files.
+        RbeeError: nothing is there, it is no model, or may not be read.
     """
     folder = reference.path
+    local.check(folder)
+    if not folder.is_dir():
+        return _file_alone(folder)
     files = tuple(
         ListedFile(path, (folder / path).stat().st_size) for path in local.paths_of(folder)
     )
     listing = Listing(repo=str(folder), commit="", files=files)
     return choose(listing, HubReference(repo=str(folder), weights=reference.weights))
+
+
+def _file_alone(file: Path) -> Choice:
+    # whoever names a file wants it, whatever it is called
+    chosen = ChosenFile(ListedFile(file.name, file.stat().st_size), "it is the file that is named")
+    return Choice(Layout.GGUF, file.name, kind_in_name(file.name), (chosen,), ())
+
+
+def _file_of(reference: FileReference, choice: Choice) -> Path:
+    return reference.path / choice.main if reference.path.is_dir() else reference.path
 
 
 async def _of_file(reference: FileReference, file: Path) -> Material:

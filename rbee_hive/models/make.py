@@ -67,7 +67,8 @@ async def _converted(
         story='"Now make {model} ours", says the hive',
     )
     await tools.convert(file, out, weights=reference.weights)
-    return Made(out, await hashed(name, out), gguf.sha256, converter)
+    paths = await asyncio.to_thread(local.paths_of, out)
+    return Made(out, await hashed(name, out, paths), gguf.sha256, converter)
 
 
 async def _of_twin(
@@ -116,12 +117,11 @@ async def linked(name: str, source: Path, paths: Sequence[str], out: Path) -> tu
     sizes = await asyncio.to_thread(lambda: [(source / path).stat().st_size for path in paths])
     told = progress_of(LINKING, name, sum(sizes))
     await in_steps(local.link_steps({path: source / path for path in paths}, out), told)
-    return await hashed(name, out)
+    return await hashed(name, out, sorted(paths))
 
 
-async def hashed(name: str, folder: Path) -> tuple[ModelFile, ...]:
-    """Return the files under a folder with their hashes, by path."""
-    paths = await asyncio.to_thread(local.paths_of, folder)
+async def hashed(name: str, folder: Path, paths: Sequence[str]) -> tuple[ModelFile, ...]:
+    """Return files of a folder with their hashes."""
     sizes = await asyncio.to_thread(lambda: [(folder / path).stat().st_size for path in paths])
     told = progress_of(HASHING, name, sum(sizes))
     return await in_steps(_hash_all(folder, paths), told)

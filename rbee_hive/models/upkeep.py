@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from rbee_hive.models.build import find_whole, rebuild
-from rbee_hive.models.catalog import staging, superseded
+from rbee_hive.models.catalog import Catalog, faults_of, read_entry, staging
 from rbee_hive.models.disk import size_of, storage_error
 from rbee_hive.models.hashes import HashMismatchError
 from rbee_hive.models.make import linked
 from rbee_hive.models.metadata import (
     FILE_NAME,
+    MetadataDamagedError,
     ModelFault,
     StoredModel,
-    from_yaml,
 )
 from rbee_hive.models.reference import FileReference, Reference, told_as
 from rbee_hive.models.store import ModelStore
@@ -47,10 +47,11 @@ async def verify_models(store: ModelStore, text: str, *, repair: bool) -> Verifi
     """
     if text:
         reference = store.reference(text)
-        if not await asyncio.to_thread(store.catalog.folders_of, reference):
+        folders = await asyncio.to_thread(store.catalog.folders_of, reference)
+        if not folders:
             raise ModelNotFoundError(told_as(reference))
         models = await asyncio.to_thread(store.catalog.revisions_of, reference)
-        unreadable = [] if models else [_unreadable(reference)]
+        unreadable = [_unreadable(reference)] * (len(folders) - len(models))
     else:
         models, unreadable = await asyncio.to_thread(store.catalog.readable)
     faults: list[tuple[ModelFault, bool]] = []
@@ -73,7 +74,7 @@ async def prune(
         What was removed, or with `dry_run` would be, with the bytes that each took.
     """
     try:
-        models = superseded((await asyncio.to_thread(store.catalog.readable))[0])
+        models = await asyncio.to_thread(_outdated, store.catalog)
         old = [model.folder for model in models if model.folder not in in_use]
         swept = await asyncio.to_thread(store.catalog.abandoned)
         parts = await store.shop.hub.leftovers()
@@ -115,9 +116,18 @@ async def take_in(store: ModelStore, path_text: str, *, weights: str) -> tuple[S
     return model, before is not None and before.revision == model.revision
 
 
+def _outdated(catalog: Catalog) -> list[StoredModel]:
+    models = catalog.readable()[0]
+    newest_s: dict[str, float] = {}
+    for model in models:
+        if not any(faults_of(model)):  # one that is damaged takes nobody's place
+            known_s = newest_s.get(model.reference, model.create_time_s)
+            newest_s[model.reference] = max(known_s, model.create_time_s)
+    return [each for each in models if each.create_time_s < newest_s.get(each.reference, 0.0)]
+
+
 async def _entry_taken_in(store: ModelStore, path: Path) -> tuple[StoredModel, bool]:
-    text = await asyncio.to_thread((path / FILE_NAME).read_text, encoding="utf-8")
-    model = from_yaml(text, path)
+    model = await asyncio.to_thread(read_entry, path)
     reference = store.reference(model.reference)
     if reference.text != model.reference or isinstance(reference, FileReference):
         reference = FileReference(path)  # a path of another machine names nothing here
@@ -125,12 +135,12 @@ async def _entry_taken_in(store: ModelStore, path: Path) -> tuple[StoredModel, b
     if found := await find_whole(reference, catalog, model.revision):
         return found, True
     paths = [each.path for each in model.files]
-    await asyncio.to_thread(_check_inside, path, paths)
+    await asyncio.to_thread(_check_whole, model)
     async with staging(catalog) as folder:
         here = {file.path: file for file in await linked(name, path, paths, folder / "model")}
         for file in model.files:
-            if here[file.path] != file:
-                found_sha256 = here[file.path].sha256
+            found_sha256 = here[file.path].sha256
+            if found_sha256 != file.sha256:
                 raise HashMismatchError(f"`{file.path}`", wanted=file.sha256, found=found_sha256)
         placed = replace(
             model,
@@ -141,14 +151,16 @@ async def _entry_taken_in(store: ModelStore, path: Path) -> tuple[StoredModel, b
         return await asyncio.to_thread(catalog.place, folder / "model", placed), False
 
 
-def _check_inside(folder: Path, paths: list[str]) -> None:
-    for path in paths:
-        resolved_inside(folder, PurePosixPath(path))
+def _check_whole(model: StoredModel) -> None:
+    for fault in faults_of(model):
+        raise MetadataDamagedError(fault.message, hint="copy the folder here again, all of it")
+    for each in model.files:
+        resolved_inside(model.folder, PurePosixPath(each.path))
 
 
 async def _mended(store: ModelStore, model: StoredModel) -> bool:
-    reference = store.reference(model.reference)
     try:
+        reference = store.reference(model.reference)
         again = await rebuild(model, reference, store.shop)
     except RbeeError as error:
         _tell_unmended(model.alias or model.reference, error)

@@ -118,3 +118,11 @@ def told(words: Iterable[str]) -> str:
     shown = ", ".join(f"`{each}`" for each in all_words[:CHOICES_SHOWN_MAX])
     left = len(all_words) - CHOICES_SHOWN_MAX
     return f"{shown} and {left} more" if left > 0 else shown
+
+
+def told_there(words: Iterable[str]) -> str:
+    """Return what there is instead, as a hint; empty if nothing."""
+    distinct = tuple(dict.fromkeys(words))
+    if not distinct:
+        return ""
+    return f"there {'is' if len(distinct) == 1 else 'are'} {told(distinct)}"

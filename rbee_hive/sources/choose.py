@@ -22,6 +22,7 @@ from rbee_hive.sources.choice import (
     ModelSplitError,
     Option,
     told,
+    told_there,
 )
 from rbee_hive.sources.listing import LISTED_FILES_MAX, Listing
 from rbee_hive.sources.safe_path import check_distinct, inside, is_safe
@@ -126,7 +127,7 @@ def _of_file(
     near = difflib.get_close_matches(file, paths, 1)
     raise ChoiceNotFoundError(
         f"`{listing.repo}` has no model `{file}`",
-        hint=f"did you mean `{near[0]}`?" if near else f"there are {told(paths)}",
+        hint=f"did you mean `{near[0]}`?" if near else told_there(paths),
     )
 
 
@@ -142,7 +143,7 @@ def _of_quantization(offered: Sequence[Option], listing: Listing, word: str) -> 
     there = [each.quantization for each in offered if each.quantization and each.is_usable]
     raise ChoiceNotFoundError(
         f"`{listing.repo}` has no `{word}`",
-        hint=f"there are {told(there)}" if there else "its files do not say how they are quantised",
+        hint=told_there(there) or "its files do not say how they are quantised",
     )
 
 
@@ -180,7 +181,7 @@ def _unusable(meant: Sequence[Option], found: Sequence[Option]) -> InvalidArgume
     others = [
         each.quantization or each.main.path for each in found if each.is_usable and each.is_offered
     ]
-    there = f"there are {told(others)}" if others else ""
+    there = told_there(others)
     inside(first.main.path)
     if first.parts > 1:
         return ModelSplitError(

@@ -150,7 +150,7 @@ def test_a_model_in_parts_is_passed_over_and_refused_by_name() -> None:
     for choice in (":Q8_0", f":{parts[1]}", ":Q8_0/"):
         with pytest.raises(ModelSplitError, match="one of 2 parts") as caught:
             chosen((*parts, "x-Q6_K.gguf"), choice)
-        assert caught.value.hint == "there are `Q6_K`"
+        assert caught.value.hint == "there is `Q6_K`"
     with pytest.raises(ModelSplitError) as caught:
         chosen(parts)
     assert "--merge" in caught.value.hint
