@@ -234,7 +234,7 @@ async def test_an_entry_of_a_store_keeps_its_name_and_its_time(
     assert replace(model, reference=entry.reference, folder=entry.folder) == entry
     assert (await take_in(store, str(entry.folder), weights=""))[1]
     assert makers.conversions == [""], "it is converted already"
-    assert told.actions == ["model_link", "model_verify"]
+    assert told.actions == ["model_link", "model_hash"]
     assert await store.get(store.reference("org/tiny#exact")) == model
 
 
