@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rbee_hive.models import from_file, from_wheel
 from rbee_hive.models.catalog import Catalog, staging
@@ -111,6 +112,7 @@ async def _newest(reference: Reference, shop: Workshop, rate: Rate) -> StoredMod
     async with _releasing(reference, shop.hub), staging(shop.catalog) as folder:
         material = await offer.collect(folder)
         if model := await find_whole(reference, shop.catalog, material.revision):
+            await shop.hub.done(reference, is_placed=True)
             return model
         return await _placed(reference, material, shop, folder, round(time.time(), 3))
 
@@ -130,17 +132,33 @@ async def _placed(
 ) -> StoredModel:
     made = await make(reference, material, shop.catalog, shop.tools, folder)
     model = await asyncio.to_thread(described, reference, material, made, shop.catalog, began_s)
-    return await asyncio.to_thread(shop.catalog.place, made.folder, model)
+    return await _to_its_end(_put(reference, made.folder, model, shop))
+
+
+async def _put(
+    reference: Reference, built: Path, model: StoredModel, shop: Workshop
+) -> StoredModel:
+    await asyncio.to_thread(shop.catalog.place, built, model)
+    await shop.hub.done(reference, is_placed=True)
+    return model
+
+
+async def _to_its_end(work: Coroutine[Any, Any, StoredModel]) -> StoredModel:
+    # a thread cannot be stopped: a cancel in between would take what is here for what is not
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        while not task.done():
+            await asyncio.wait([task])
 
 
 @asynccontextmanager
 async def _releasing(reference: Reference, hub: Hub) -> AsyncGenerator[None]:
-    is_placed = False
     try:
         yield
-        is_placed = True
     finally:
-        await hub.done(reference, is_placed=is_placed)
+        await hub.done(reference, is_placed=False)  # unless it was placed: then nothing is held
 
 
 def _tell_unasked(reference: Reference, why: str) -> None:

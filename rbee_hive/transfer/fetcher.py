@@ -120,6 +120,7 @@ class Fetcher:
                 blobs[index] = await self._one(order)
                 telling.close(index, is_whole=True)
 
+        is_given = False
         try:
             async with asyncio.TaskGroup() as tasks:
                 ticks = tasks.create_task(telling.ticking(self._policy.tell_interval_s_max))
@@ -127,14 +128,15 @@ class Fetcher:
                     for _ in range(min(self._policy.files_open_max, len(files))):
                         takers.create_task(take())
                 ticks.cancel()
+            await self._all_closed()
+            is_given = True  # nothing is waited for from here on: the caller has them
+            return tuple(blobs[index] for index in range(len(files)))
         except ExceptionGroup as group:
             raise first_of(group) from group
         finally:
-            if len(blobs) < len(files):
+            if not is_given:
                 self._forget(names)
-            if self._closing:
-                await asyncio.wait(self._closing)
-        return tuple(blobs[index] for index in range(len(files)))
+                await self._all_closed()
 
     async def release(self, blobs: Sequence[Blob], *, keep: bool = False) -> None:
         """Let go of what was fetched; unless it is to be kept, it goes where nobody else waits.
@@ -208,6 +210,10 @@ class Fetcher:
         path = await self._in_thread(part.finish)
         self._verified[file.name] = sha256
         return Blob(file.path, path, file.size_bytes, sha256, is_fresh=True)
+
+    async def _all_closed(self) -> None:
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     def _forget(self, names: Sequence[str]) -> list[str]:
         self._users.subtract(names)
