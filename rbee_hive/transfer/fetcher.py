@@ -120,17 +120,17 @@ class Fetcher:
                 blobs[index] = await self._one(order)
                 telling.close(index, is_whole=True)
 
+        is_given = False
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with self._all_closed(), asyncio.TaskGroup() as tasks:
                 for _ in range(min(self._policy.files_open_max, len(files))):
                     tasks.create_task(take())
+            is_given = True
         except ExceptionGroup as group:
             raise first_of(group) from group
         finally:
-            if len(blobs) < len(files):
+            if not is_given:  # a cancel may come when all are here
                 self._forget(names)
-            if self._closing:
-                await asyncio.wait(self._closing)
         return tuple(blobs[index] for index in range(len(files)))
 
     async def release(self, blobs: Sequence[Blob], *, keep: bool = False) -> None:
@@ -219,6 +219,14 @@ class Fetcher:
     async def _slot(self, url: str) -> AsyncGenerator[None]:
         async with self._host_slots[origin_of(url)], self._slots:
             yield
+
+    @asynccontextmanager
+    async def _all_closed(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            if self._closing:
+                await asyncio.wait(self._closing)
 
     async def _closed(self, close: Callable[[], None]) -> None:
         # a cancel takes back what no thread has begun, but not what is only waited for
