@@ -11,7 +11,7 @@ from rbee_hive.models.catalog import Catalog
 from rbee_hive.models.convert import Convert, Describe, converter_of
 from rbee_hive.models.material import Folder, Gguf, Material
 from rbee_hive.models.metadata import ModelFile, StoredModel
-from rbee_hive.models.progress import HASHING, LINKING, progress_of
+from rbee_hive.models.progress import COMPARING, HASHING, LINKING, Doing, progress_of
 from rbee_hive.models.reference import Reference, told_as
 from rbee_hive.models.steps import Steps, hash_steps, in_steps
 from rbee_shared.narration.event import Level
@@ -116,14 +116,14 @@ async def linked(name: str, source: Path, paths: Sequence[str], out: Path) -> tu
     sizes = await asyncio.to_thread(lambda: [(source / path).stat().st_size for path in paths])
     told = progress_of(LINKING, name, sum(sizes))
     await in_steps(local.link_steps({path: source / path for path in paths}, out), told)
-    return await hashed(name, out)
+    return await hashed(name, out, COMPARING)
 
 
-async def hashed(name: str, folder: Path) -> tuple[ModelFile, ...]:
+async def hashed(name: str, folder: Path, doing: Doing = HASHING) -> tuple[ModelFile, ...]:
     """Return the files under a folder with their hashes, by path."""
     paths = await asyncio.to_thread(local.paths_of, folder)
     sizes = await asyncio.to_thread(lambda: [(folder / path).stat().st_size for path in paths])
-    told = progress_of(HASHING, name, sum(sizes))
+    told = progress_of(doing, name, sum(sizes))
     return await in_steps(_hash_all(folder, paths), told)
 
 
