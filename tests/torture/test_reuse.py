@@ -1,7 +1,6 @@
 """What is on the machine already is fetched no second time, and believed only by its hash."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from rbee.v1 import operation_pb2 as pb
 from tests.hub.faults import Kind
 from tests.hub.hub import Hub
+from tests.torture.damage import flip
 from tests.torture.invariants import files_under, sha256_of
 from tests.torture.repos import (
     GGUF,
@@ -111,13 +111,3 @@ async def test_a_model_in_two_repositories_is_converted_once(tmp_path: Path, hub
         await torture.pull(OTHER)
         assert (sent(hub, GGUF), sent(hub, OTHER)) == (len(files[GGUF_FILE]), 0)
         assert any("converted already" in human for human in torture.jobs[1].humans)
-
-
-def flip(file: Path) -> None:
-    """Change one byte of a file in its place."""
-    file.chmod(0o600)
-    with file.open("r+b") as opened:
-        opened.seek(size := os.fstat(opened.fileno()).st_size // 2)
-        byte = opened.read(1)
-        opened.seek(size)
-        opened.write(bytes([byte[0] ^ 0xFF]))
