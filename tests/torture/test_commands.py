@@ -1,5 +1,7 @@
 """What a person sees of all that: the real commands, a real queen, and kill -9 of its hive."""
 
+import json
+import subprocess
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -13,13 +15,14 @@ from tests.hub.faults import Kind
 from tests.hub.hub import Hub
 from tests.torture import invariants
 from tests.torture.damage import flip
-from tests.torture.repos import READY, WEIGHTS, ready, sent, settings
-from tests.torture.torture import DEADLINE_S
+from tests.torture.repos import READY, WEIGHTS, ready, sent, settings, size_of
+from tests.torture.torture import DEADLINE_S, FETCHING
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 SMALL = ready(100_000)
 LARGE = ready(48 * MIB)  # six of the pieces that are fetched at a time
+SLOW_BYTES_PER_S = 40 * MIB
 GATED, PRIVATE, ABSENT = "org/gated", "org/private", "org/absent"
 
 
@@ -106,28 +109,34 @@ def test_a_pull_a_flipped_byte_and_what_mends_it(home: Home, hub: Hub) -> None:
     assert home.rbee("model", "verify", "--repair").returncode == 0
     assert home.rbee("model", "verify").returncode == 0
     assert shown["state"] == "available"
-    assert home.rbee("model", "rm", READY, "--yes").returncode == 0
+    assert home.rbee("model", "rm", READY).returncode == 0
     assert invariants.files_under(home.folder / "models") == []
 
 
 @pytest.mark.parametrize(
-    ("module", "more"),
-    [("rbee_queen", {}), ("rbee_hive", {"RBEE_QUEEN_SEPARATE_HIVE": "1"})],
+    ("module", "reason", "more"),
+    [
+        ("rbee_queen", "QUEEN_RESTARTED", {}),
+        ("rbee_hive", "HIVE_LOST", {"RBEE_QUEEN_SEPARATE_HIVE": "1"}),
+    ],
     ids=["queen", "separate-hive"],
 )
 def test_a_pull_goes_on_whenever_its_hive_was_killed(
-    tmp_path: Path, hub: Hub, module: str, more: dict[str, str]
+    tmp_path: Path, hub: Hub, module: str, reason: str, more: dict[str, str]
 ) -> None:
     hub.put(READY, LARGE)
     stories: list[list[float]] = []
     with home_of(tmp_path / "home", hub, **more) as home:
-        for _ in range(2):
-            stalled = hub.faults.add(Kind.STALL, f"{READY}/{WEIGHTS}", where="cdn", skip=2)
+        for third in (1, 2):
+            slow = hub.faults.add(Kind.SLOW, f"{READY}/{WEIGHTS}", bytes_per_s=SLOW_BYTES_PER_S)
             with home.start("pull", READY, "--json") as process:
-                assert stalled.reached.wait(DEADLINE_S)
+                out = read_until(process, third * len(LARGE[WEIGHTS]) // 3)
+                assert slow.reached.is_set()
                 kill(home, module)
                 hub.faults.clear()
-                out, _ = process.communicate(timeout=DEADLINE_S)
+                assert process.stdout is not None
+                out += process.stdout.read()
+            assert (process.returncode, reason in out) == (1, True)
             stories.append(progress_in(out))
         before = sent(hub, READY)
         with home.start("pull", READY, "--json") as process:
@@ -146,7 +155,20 @@ def kill(home: Home, module: str) -> None:
     found.wait(DEADLINE_S)
 
 
+def read_until(process: "subprocess.Popen[str]", done_bytes: int) -> str:
+    """Read what a command tells in JSON until its transfer is so far."""
+    assert process.stdout is not None
+    out = ""
+    for line in process.stdout:
+        out += line
+        if max(progress_in(line), default=0) >= done_bytes:
+            return out
+    raise AssertionError(out)
+
+
 def progress_in(lines: str) -> list[float]:
     """Return how far a transfer was, as a command told in JSON."""
     told = [json.loads(line).get("narration", {}) for line in lines.splitlines()]
-    return [float(each["progress"]["done"]) for each in told if each.get("action") == FETCHING]
+    return [
+        float(each["progress"].get("done", 0)) for each in told if each.get("action") == FETCHING
+    ]

@@ -10,6 +10,7 @@ from rbee.v1 import operation_pb2 as pb
 from rbee_shared.errors import RbeeError
 from tests.hub.faults import Kind
 from tests.hub.hub import Hub
+from tests.rpc.hive_pool import use_standins
 from tests.torture import invariants
 from tests.torture.damage import flip
 from tests.torture.repos import GGUF, READY, WEIGHTS, ready, sent, size_of, tiny_gguf
@@ -115,6 +116,26 @@ async def test_prune_takes_old_revisions_and_leftovers_but_nothing_that_is_fetch
         hub.faults.clear()
         await running.ended()
         await torture.pull("org/gone")
+
+
+async def test_prune_leaves_an_old_revision_to_the_worker_that_uses_it(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_standins(monkeypatch)
+    hub.put(READY, FILES)
+    async with tortured(tmp_path / "home", hub) as torture:
+        await torture.pull()
+        (old,) = torture.folders()
+        spawned = torture.start(worker_spawn=pb.WorkerSpawnOperation(model=REFERENCE, cores=1))
+        worker = (await spawned.ended()).worker_spawn.worker
+        hub.put(READY, {"tokenizer.json": b'{"newer": 1}'})
+        await torture.pull()
+        assert await pruned(torture) == set()
+        stopped = torture.start(
+            worker_delete=pb.WorkerDeleteOperation(worker_id=worker.id, force=True)
+        )
+        await stopped.ended()
+        assert await pruned(torture) == {old.name}
 
 
 async def test_rm_leaves_no_file_and_a_part_of_it_neither(tmp_path: Path, hub: Hub) -> None:

@@ -10,6 +10,7 @@ import pytest
 from rbee.v1 import operation_pb2 as pb
 from tests.hub.faults import Kind
 from tests.hub.hub import Hub
+from tests.journals import until
 from tests.torture.damage import flip
 from tests.torture.invariants import files_under, sha256_of
 from tests.torture.repos import (
@@ -42,7 +43,7 @@ async def test_a_revision_that_moves_between_is_taken_and_what_stayed_is_fetched
     async with tortured(tmp_path / "home", hub) as torture:
         job = torture.start_pull()
         await reached(stalled.reached)
-        await job.until(lambda: hub.sent[f"{READY}/{WEIGHTS}_1"] == len(second[f"{WEIGHTS}_1"]))
+        await until(lambda: hub.sent[f"{READY}/{WEIGHTS}_1"] == len(second[f"{WEIGHTS}_1"]))
         await torture.cancel(job)
         await torture.settled()
         hub.faults.clear()
