@@ -119,6 +119,15 @@ class Catalog:
             for file in model.files
         }
 
+    def namesakes(self) -> dict[tuple[str, int], Path]:
+        """Return a file for each name and size that an entry says it has; the newest's own."""
+        models = sorted(self.readable()[0], key=lambda model: model.create_time_s)
+        return {
+            (file.path.rpartition("/")[2], file.size_bytes): model.folder / file.path
+            for model in models
+            for file in model.files
+        }
+
     def folder_for(self, reference: Reference, revision: str) -> Path:
         """Return where a revision of a model lies, or would."""
         return self.root / folder_name(reference, revision)

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from rbee_hive.models import local
 from rbee_hive.models.hashes import hashed_file
 from rbee_hive.models.make import linked, sha256_of_all
-from rbee_hive.models.material import Folder, Gguf, Material, Offer, graph_of
+from rbee_hive.models.material import Folder, Gguf, Material, Offer, graph_of, places_of
 from rbee_hive.models.reference import FileReference, HubReference, told_as
 from rbee_hive.sources.choice import Choice, ChosenFile, Layout
 from rbee_hive.sources.choose import choose
@@ -33,7 +33,7 @@ async def collect(reference: FileReference, staging: Path) -> Material:
     if choice.layout == Layout.GGUF:
         return await _of_file(reference, await asyncio.to_thread(_file_of, reference, choice))
     out = staging / "model"
-    files = await linked(told_as(reference), reference.path, _paths(reference.path, choice), out)
+    files = await linked(told_as(reference), reference.path, _places(reference.path, choice), out)
     revision = sha256_of_all(files)[:REVISION_LENGTH]
     return Material(Folder(out, graph_of(choice), files), revision)
 
@@ -74,8 +74,8 @@ async def _of_file(reference: FileReference, file: Path) -> Material:
     return Material(Gguf(sha256, have), sha256[:REVISION_LENGTH])
 
 
-def _paths(folder: Path, choice: Choice) -> list[str]:
-    paths = [each.file.path for each in choice.files]
-    for path in paths:
+def _places(folder: Path, choice: Choice) -> dict[str, str]:
+    places = places_of(choice)
+    for path in places:
         resolved_inside(folder, PurePosixPath(path))
-    return paths
+    return places

@@ -113,19 +113,20 @@ class Hub:
     async def _collect(self, wanted: _Wanted, folder: Path) -> Material:
         listing, choice = wanted.listing, wanted.choice
         if choice.layout != Layout.GGUF:
-            content = await self._folder(wanted, folder / "model")
+            content = await self._folder(wanted, folder)
             return Material(content, listing.commit, listing.licence)
         (chosen,) = choice.files
-        have = partial(self._gguf, wanted)
-        sha256 = chosen.file.sha256 or (await self._all(wanted))[0].sha256
+        have = partial(self._gguf, wanted, folder)
+        sha256 = chosen.file.sha256 or (await self._all(wanted, folder))[0].sha256
         return Material(Gguf(sha256, have), listing.commit, listing.licence)
 
-    async def _gguf(self, wanted: _Wanted) -> Path:
-        (blob,) = await self._all(wanted)
+    async def _gguf(self, wanted: _Wanted, staging: Path) -> Path:
+        (blob,) = await self._all(wanted, staging)
         return blob.file
 
-    async def _folder(self, wanted: _Wanted, out: Path) -> Folder:
-        fetched = {blob.path: blob for blob in await self._all(wanted)}
+    async def _folder(self, wanted: _Wanted, staging: Path) -> Folder:
+        out = staging / "model"
+        fetched = {blob.path: blob for blob in await self._all(wanted, staging)}
         blobs = {place: fetched[path] for path, place in places_of(wanted.choice).items()}
         size_bytes = sum(blob.size_bytes for blob in blobs.values())
         told = progress_of(LINKING, told_as(wanted.reference), size_bytes)
@@ -135,11 +136,11 @@ class Hub:
         )
         return Folder(out, graph_of(wanted.choice), files)
 
-    async def _all(self, wanted: _Wanted) -> tuple[Blob, ...]:
+    async def _all(self, wanted: _Wanted, staging: Path) -> tuple[Blob, ...]:
         name = told_as(wanted.reference)
         files = [each.file for each in wanted.choice.files]
         reusable = await asyncio.to_thread(self._reusable, wanted.listing)
-        here = await reused(files, reusable, name)
+        here = await reused(files, reusable, name, staging)
         missing = [file for file in files if file.path not in {blob.path for blob in here}]
         if not missing:
             return here
@@ -158,7 +159,7 @@ class Hub:
         return (*here, *fetched)
 
     def _reusable(self, listing: Listing) -> Reusable:
-        return Reusable(listing.repo, self._catalog.holders())
+        return Reusable(listing.repo, self._catalog.holders(), self._catalog.namesakes())
 
 
 @asynccontextmanager

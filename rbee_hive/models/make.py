@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from rbee_hive.models.catalog import Catalog
 from rbee_hive.models.convert import Convert, Describe, converter_of
 from rbee_hive.models.material import Folder, Gguf, Material
 from rbee_hive.models.metadata import ModelFile, StoredModel
-from rbee_hive.models.progress import HASHING, LINKING, progress_of
+from rbee_hive.models.progress import COMPARING, HASHING, LINKING, Doing, progress_of
 from rbee_hive.models.reference import Reference, told_as
 from rbee_hive.models.steps import Steps, hash_steps, in_steps
 from rbee_shared.narration.event import Level
@@ -87,7 +87,8 @@ async def _of_twin(
         cute="{model} is honey already, as {twin}",
         story='"We have {model} already, as {twin}", says the hive',
     )
-    files = await linked(name, twin.folder, [each.path for each in twin.files], out)
+    places = {each.path: each.path for each in twin.files}
+    files = await linked(name, twin.folder, places, out, COMPARING)
     if files == twin.files:
         return Made(out, files, gguf.sha256, converter)
     tell_damaged(name, f"the files of {of_twin} differ from their hashes")
@@ -107,23 +108,35 @@ async def _described(
     return Made(folder.path, files, source_sha256)
 
 
-async def linked(name: str, source: Path, paths: Sequence[str], out: Path) -> tuple[ModelFile, ...]:
+async def linked(
+    name: str, source: Path, places: Mapping[str, str], out: Path, doing: Doing = HASHING
+) -> tuple[ModelFile, ...]:
     """Link or copy files of a folder into the new folder `out`, and hash them there.
+
+    Args:
+        name: of the model.
+        source: the folder.
+        places: for each path in `source` that in `out`.
+        out: where they go.
+        doing: what the hashing is told as.
 
     Raises:
         DiskFullError: there is no room for a copy.
     """
     await asyncio.to_thread(out.mkdir, parents=True)
-    sizes = await asyncio.to_thread(lambda: [(source / path).stat().st_size for path in paths])
+    sizes = await asyncio.to_thread(lambda: [(source / path).stat().st_size for path in places])
     told = progress_of(LINKING, name, sum(sizes))
-    await in_steps(local.link_steps({path: source / path for path in paths}, out), told)
-    return await hashed(name, out, sorted(paths))
+    files = {place: source / path for path, place in places.items()}
+    await in_steps(local.link_steps(files, out), told)
+    return await hashed(name, out, sorted(files), doing)
 
 
-async def hashed(name: str, folder: Path, paths: Sequence[str]) -> tuple[ModelFile, ...]:
+async def hashed(
+    name: str, folder: Path, paths: Sequence[str], doing: Doing = HASHING
+) -> tuple[ModelFile, ...]:
     """Return files of a folder with their hashes."""
     sizes = await asyncio.to_thread(lambda: [(folder / path).stat().st_size for path in paths])
-    told = progress_of(HASHING, name, sum(sizes))
+    told = progress_of(doing, name, sum(sizes))
     return await in_steps(_hash_all(folder, paths), told)
 
 

@@ -45,6 +45,12 @@ REUSING = Doing(
     cute="going through the pantry for {model}",
     story='"Have we not some of {model}?" asks the hive',
 )
+COMPARING = Doing(
+    "model_compare",
+    "comparing {model} with what is here",
+    cute="tasting whether {model} is here already",
+    story='"Is it what we have of {model}?" asks the hive',
+)
 HASHING = Doing(
     "model_hash",
     "hashing {model}",

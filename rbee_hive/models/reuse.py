@@ -7,8 +7,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 from rbee_hive.models.hashes import is_git_blob
+from rbee_hive.models.local import link
 from rbee_hive.models.progress import REUSING, progress_of
 from rbee_hive.models.steps import hash_steps, in_steps
 from rbee_hive.sources.hub_cache import cached_blob
@@ -18,14 +20,25 @@ from rbee_hive.transfer.file import Blob
 
 @dataclass(frozen=True, slots=True)
 class Reusable:
-    """Where files of a repository may be: in the cache, and in other models by SHA-256."""
+    """Where files of a repository may be: in the cache, and in models that are here.
+
+    Attributes:
+        repo: its name.
+        holders: files of models by their SHA-256.
+        namesakes: files of models by name and size: all that is known of small files, whose
+            SHA-256 the hub does not tell.
+    """
 
     repo: str
     holders: Mapping[str, Path]
+    namesakes: Mapping[tuple[str, int], Path]
 
     def candidate(self, file: ListedFile) -> Path | None:
         """Return what may be the file; blocks for a moment."""
-        held = self.holders.get(file.sha256) if file.sha256 else None
+        if file.sha256:
+            held = self.holders.get(file.sha256)
+        else:
+            held = self.namesakes.get((file.name, file.size_bytes))
         if held is not None and held.is_file() and held.stat().st_size == file.size_bytes:
             return held
         return cached_blob(
@@ -37,9 +50,15 @@ class Reusable:
         return self.candidate(file) is not None
 
 
-async def reused(files: Sequence[ListedFile], here: Reusable, name: str) -> tuple[Blob, ...]:
-    """Return those of the files that are on this machine, each hashed."""
-    candidates = await asyncio.to_thread(_candidates, files, here)
+async def reused(
+    files: Sequence[ListedFile], here: Reusable, name: str, staging: Path
+) -> tuple[Blob, ...]:
+    """Return those of the files that are on this machine, each hashed.
+
+    Where the disk allows it they get a name in `staging` first: whoever removes the
+    model that they are of, or empties the cache, does not take them away again.
+    """
+    candidates = await asyncio.to_thread(_candidates, files, here, staging)
     told = progress_of(REUSING, name, sum(file.size_bytes for file, _ in candidates))
     found: list[Blob] = []
     begin_bytes = 0
@@ -52,6 +71,13 @@ async def reused(files: Sequence[ListedFile], here: Reusable, name: str) -> tupl
     return tuple(found)
 
 
-def _candidates(files: Sequence[ListedFile], here: Reusable) -> list[tuple[ListedFile, Path]]:
-    found = ((file, here.candidate(file)) for file in files)
-    return [(file, path) for file, path in found if path is not None]
+def _candidates(
+    files: Sequence[ListedFile], here: Reusable, staging: Path
+) -> list[tuple[ListedFile, Path]]:
+    folder = Path(mkdtemp(prefix="reused-", dir=staging))
+    found: list[tuple[ListedFile, Path]] = []
+    for index, file in enumerate(files):
+        if path := here.candidate(file):
+            held = folder / str(index)
+            found.append((file, held if link(path, held) else path))
+    return found

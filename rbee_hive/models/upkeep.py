@@ -137,7 +137,8 @@ async def _entry_taken_in(store: ModelStore, path: Path) -> tuple[StoredModel, b
     paths = [each.path for each in model.files]
     await asyncio.to_thread(_check_whole, model)
     async with staging(catalog) as folder:
-        here = {file.path: file for file in await linked(name, path, paths, folder / "model")}
+        places = {each: each for each in paths}
+        here = {file.path: file for file in await linked(name, path, places, folder / "model")}
         for file in model.files:
             found_sha256 = here[file.path].sha256
             if found_sha256 != file.sha256:

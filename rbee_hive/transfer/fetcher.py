@@ -122,21 +122,19 @@ class Fetcher:
 
         is_given = False
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with self._all_closed(), asyncio.TaskGroup() as tasks:
                 ticks = tasks.create_task(telling.ticking(self._policy.tell_interval_s_max))
                 async with asyncio.TaskGroup() as takers:
                     for _ in range(min(self._policy.files_open_max, len(files))):
                         takers.create_task(take())
                 ticks.cancel()
-            await self._all_closed()
             is_given = True  # nothing is waited for from here on: the caller has them
-            return tuple(blobs[index] for index in range(len(files)))
         except ExceptionGroup as group:
             raise first_of(group) from group
         finally:
-            if not is_given:
+            if not is_given:  # a cancel may come when all are here
                 self._forget(names)
-                await self._all_closed()
+        return tuple(blobs[index] for index in range(len(files)))
 
     async def release(self, blobs: Sequence[Blob], *, keep: bool = False) -> None:
         """Let go of what was fetched; unless it is to be kept, it goes where nobody else waits.
@@ -211,10 +209,6 @@ class Fetcher:
         self._verified[file.name] = sha256
         return Blob(file.path, path, file.size_bytes, sha256, is_fresh=True)
 
-    async def _all_closed(self) -> None:
-        if self._closing:
-            await asyncio.wait(self._closing)
-
     def _forget(self, names: Sequence[str]) -> list[str]:
         self._users.subtract(names)
         unused = [each for each in dict.fromkeys(names) if self._users[each] <= 0]
@@ -228,6 +222,14 @@ class Fetcher:
     async def _slot(self, url: str) -> AsyncGenerator[None]:
         async with self._host_slots[origin_of(url)], self._slots:
             yield
+
+    @asynccontextmanager
+    async def _all_closed(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            if self._closing:
+                await asyncio.wait(self._closing)
 
     async def _closed(self, close: Callable[[], None]) -> None:
         # a cancel takes back what no thread has begun, but not what is only waited for

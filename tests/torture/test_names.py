@@ -8,6 +8,7 @@ from tests.hub.hub import Hub
 from tests.model.exporters import Form
 from tests.tiny_hub import TinyHub
 from tests.tiny_llama import TinyLlama
+from tests.torture import invariants
 from tests.torture.invariants import files_under
 from tests.torture.repos import READY, WEIGHTS, ready, sent, settings, size_of
 from tests.torture.torture import tortured
@@ -44,6 +45,8 @@ async def test_a_folder_for_genai_with_all_that_lies_in_it_comes_whole(
         folder = Path(done.model.folder)
         assert {name: (folder / name).read_bytes() for name in files | LICENCE} == files | LICENCE
         assert done.model.layout == "genai"
+        clone = await torture.pull(f"file:{hub.repos.root / GENAI}")
+        assert invariants.names_in(Path(clone.model.folder)) == invariants.names_in(folder)
 
 
 @pytest.mark.parametrize(
