@@ -12,6 +12,7 @@ import secrets
 import shutil
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from rbee_hive.models.metadata import (
@@ -125,15 +126,18 @@ class Catalog:
 
     def place(self, built: Path, model: StoredModel) -> StoredModel:
         """Write the metadata of what was built and give it its name, in the place of any other."""
-        new = built / f"{FILE_NAME}.new"
-        with new.open("w", encoding="utf-8") as opened:
-            opened.write(to_yaml(model))
-            opened.flush()
-            os.fsync(opened.fileno())
-        new.rename(built / FILE_NAME)
+        _write(built, model)
         self.remove(model.folder)
         built.rename(model.folder)
         return model
+
+    def renewed(self, reference: Reference, model: StoredModel, now_s: float) -> StoredModel:
+        """Have a revision be the newest of those that are here: its source went back to it."""
+        if all(each.create_time_s <= model.create_time_s for each in self.revisions_of(reference)):
+            return model
+        renewed = replace(model, create_time_s=now_s)
+        _write(model.folder, renewed)
+        return renewed
 
     def remove(self, folder: Path) -> None:
         """Remove an entry: out of sight at once, then file by file."""
@@ -244,6 +248,15 @@ def faults_of(model: StoredModel) -> Generator[ModelFault]:
         if size_bytes != each.size_bytes:
             message = f"`{each.path}` has {size_bytes} bytes, not {each.size_bytes}"
             yield ModelFault(model.reference, each.path, message)
+
+
+def _write(folder: Path, model: StoredModel) -> None:
+    new = folder / f"{FILE_NAME}.new"
+    with new.open("w", encoding="utf-8") as opened:
+        opened.write(to_yaml(model))
+        opened.flush()
+        os.fsync(opened.fileno())
+    new.rename(folder / FILE_NAME)
 
 
 def _check_whole(model: StoredModel, reference: Reference) -> None:
