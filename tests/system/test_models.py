@@ -166,7 +166,7 @@ def test_damage_is_found_shown_and_mended(place: Place) -> None:
     assert file.read_bytes() == data
     file.unlink()
     listed = place.home.rbee("model", "list")
-    assert "warning: hf:org/tiny: tokenizer.json: `tokenizer.json` is gone" in listed.stderr
+    assert "warning: hf:org/tiny: `tokenizer.json` is gone" in listed.stderr
     assert "is here now" in place.told("pull", "org/tiny"), "a pull mends it too"
 
 
