@@ -22,7 +22,7 @@ from rbee_hive.models.reference import (
     told_as,
 )
 from rbee_hive.transfer.rate import Rate
-from rbee_shared.errors import UnavailableError
+from rbee_shared.errors import FailedPreconditionError, UnavailableError
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 
@@ -100,7 +100,7 @@ async def _fixed_here(reference: Reference, catalog: Catalog) -> StoredModel | N
 async def _newest(reference: Reference, shop: Workshop, rate: Rate) -> StoredModel:
     try:
         offer = await _offer(reference, shop, rate)
-    except UnavailableError as error:
+    except (UnavailableError, FailedPreconditionError) as error:  # no answer, or none is wanted
         if model := await find_whole(reference, shop.catalog):
             _tell_unasked(reference, str(error))
             return model

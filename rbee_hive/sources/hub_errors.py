@@ -98,7 +98,7 @@ def explain(
     match error:
         case OfflineModeIsEnabled():
             return FailedPreconditionError(
-                f"`{repo}` is not here, and the hub is not asked: HF_HUB_OFFLINE is set",
+                f"the hub is not asked for `{repo}`: HF_HUB_OFFLINE is set",
                 reason="SOURCE_OFFLINE",
                 hint="start what runs the hive without it, or `rbee model import` a copy",
             )

@@ -10,7 +10,7 @@ from rbee_hive.models.metadata import StoredModel
 from rbee_hive.models.plan import planned
 from rbee_hive.models.store import ModelStore, opened_store
 from rbee_hive.models.upkeep import prune, verify_models
-from rbee_shared.errors import UnavailableError
+from rbee_shared.errors import FailedPreconditionError, UnavailableError
 from tests.hub.faults import Kind
 from tests.hub.hub import Hub
 from tests.hub.serve import serving_hub
@@ -174,6 +174,19 @@ async def test_a_hub_that_does_not_answer_leaves_what_is_here(store: ModelStore,
     write_files(model.folder, {"rbee.json": b""})
     with pytest.raises(UnavailableError):
         await pulled(store, "org/tiny")
+
+
+async def test_a_hub_that_is_not_to_be_asked_leaves_what_is_here(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = await pulled(store, "org/tiny")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    close_session()
+    with telling() as told:
+        assert await pulled(store, "org/tiny") == model
+    assert told.warnings[0].endswith("the hub is not asked for `org/tiny`: HF_HUB_OFFLINE is set")
+    with pytest.raises(FailedPreconditionError, match="HF_HUB_OFFLINE"):
+        await pulled(store, "org/web")
 
 
 async def test_a_repair_fetches_no_large_file_that_is_whole(store: ModelStore, hub: Hub) -> None:
