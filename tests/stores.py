@@ -62,7 +62,7 @@ class Makers:
     async def convert(self, gguf: Path, out: Path, *, weights: str) -> None:
         """Write a model whose weights are the file's bytes and the way to convert them."""
         self.conversions.append(weights)
-        data = await asyncio.to_thread(gguf.read_bytes) + weights.encode()
+        data = await asyncio.to_thread(gguf.read_bytes) + f", as {weights}".encode()
         write_files(out, {**ONNX, "model.onnx.data": data, "rbee.json": described()})
 
     async def describe(self, folder: Path, *, graph: str, name: str, licence: str) -> None:

@@ -23,7 +23,7 @@ from rbee_hive.models.reference import (
     told_as,
 )
 from rbee_hive.transfer.rate import Rate
-from rbee_shared.errors import UnavailableError
+from rbee_shared.errors import FailedPreconditionError, UnavailableError
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 
@@ -102,19 +102,30 @@ async def _fixed_here(reference: Reference, catalog: Catalog) -> StoredModel | N
 async def _newest(reference: Reference, shop: Workshop, rate: Rate) -> StoredModel:
     try:
         offer = await _offer(reference, shop, rate)
-    except UnavailableError as error:
+    except (UnavailableError, FailedPreconditionError) as error:  # no answer, or none is wanted
         if model := await find_whole(reference, shop.catalog):
             _tell_unasked(reference, str(error))
             return model
         raise
-    if offer.revision and (model := await find_whole(reference, shop.catalog, offer.revision)):
+    if offer.revision and (model := await _here(reference, shop.catalog, offer.revision)):
         return model
     async with _releasing(reference, shop.hub), staging(shop.catalog) as folder:
         material = await offer.collect(folder)
-        if model := await find_whole(reference, shop.catalog, material.revision):
+        if model := await _here(reference, shop.catalog, material.revision):
             await shop.hub.done(reference, is_placed=True)
             return model
-        return await _placed(reference, material, shop, folder, round(time.time(), 3))
+        return await _placed(reference, material, shop, folder, _now_s())
+
+
+async def _here(reference: Reference, catalog: Catalog, revision: str) -> StoredModel | None:
+    model = await find_whole(reference, catalog, revision)
+    if model is None:
+        return None
+    return await asyncio.to_thread(catalog.renewed, reference, model, _now_s())
+
+
+def _now_s() -> float:
+    return round(time.time(), 3)
 
 
 async def _offer(reference: Reference, shop: Workshop, rate: Rate, revision: str = "") -> Offer:

@@ -12,6 +12,7 @@ import secrets
 import shutil
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from rbee_hive.models.metadata import (
@@ -136,14 +137,19 @@ class Catalog:
         """Write the metadata of what was built and give it its name, in the place of any other."""
         for file in model.files:  # a power cut must leave no model that only looks whole
             _synced(built / file.path)
-        new = built / f"{FILE_NAME}.new"
-        new.write_text(to_yaml(model), encoding="utf-8")
-        _synced(new)
-        new.rename(built / FILE_NAME)
+        _write(built, model)
         self.remove(model.folder)
         built.rename(model.folder)
         _synced(self.root)
         return model
+
+    def renewed(self, reference: Reference, model: StoredModel, now_s: float) -> StoredModel:
+        """Have a revision be the newest of those that are here: its source went back to it."""
+        if all(each.create_time_s <= model.create_time_s for each in self.revisions_of(reference)):
+            return model
+        renewed = replace(model, create_time_s=now_s)
+        _write(model.folder, renewed)
+        return renewed
 
     def remove(self, folder: Path) -> None:
         """Remove an entry: out of sight at once, then file by file."""
@@ -254,6 +260,15 @@ def faults_of(model: StoredModel) -> Generator[ModelFault]:
         if size_bytes != each.size_bytes:
             message = f"`{each.path}` has {size_bytes} bytes, not {each.size_bytes}"
             yield ModelFault(model.reference, each.path, message)
+
+
+def _write(folder: Path, model: StoredModel) -> None:
+    new = folder / f"{FILE_NAME}.new"
+    with new.open("w", encoding="utf-8") as opened:
+        opened.write(to_yaml(model))
+        opened.flush()
+        os.fsync(opened.fileno())
+    new.rename(folder / FILE_NAME)
 
 
 def _check_whole(model: StoredModel, reference: Reference) -> None:

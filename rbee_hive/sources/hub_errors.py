@@ -97,7 +97,7 @@ def explain(
     host = host_of(endpoint)
     match error:
         case OfflineModeIsEnabled():
-            return UnavailableError(
+            return FailedPreconditionError(
                 f"the hub is not asked for `{repo}`: HF_HUB_OFFLINE is set",
                 reason="SOURCE_OFFLINE",
                 hint="start what runs the hive without it, or `rbee model import` a copy",

@@ -59,8 +59,7 @@ async def list_models(hive: AnyHive = "", as_json: Json = False) -> None:
     rows = [{"name": name_of(model), **model_row(model)} for model in result.models]
     output.show_table(COLUMNS, rows if as_json else [*map(listed, rows)], as_json=as_json)
     for fault in result.faults:
-        path = f" {fault.path}:" if fault.path else ""
-        output.say(f"warning: {fault.reference}:{path} {fault.message}")
+        output.say(f"warning: {fault.reference}: {fault.message}")
     if result.faults:
         output.say(f"hint: {ModelsDamagedError.hint}")
 

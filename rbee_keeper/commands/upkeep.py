@@ -15,14 +15,14 @@ from rbee_keeper.output import Column
 from rbee_keeper.voice import chosen
 from rbee_shared.errors import DataLossError
 
-REPAIR_FAILED = "`rbee model rm` and then `rbee model pull` fetch it anew"
+REPAIR_FAILED = "`rbee model pull` fetches a model anew; a folder of no model may be removed"
 FAULTS = (
     Column("MODEL", "reference"),
     Column("FILE", "path"),
     Column("REPAIRED", "repaired"),
     Column("WHAT IS WRONG", "message"),
 )
-PRUNED = (Column("REMOVED", "path"), Column("SIZE", "size_bytes", "bytes"))
+PRUNED = (Column("PATH", "path"), Column("SIZE", "size_bytes", "bytes"))
 
 
 class ModelsDamagedError(DataLossError):

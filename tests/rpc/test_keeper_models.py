@@ -189,7 +189,7 @@ async def test_a_list_has_short_revisions_marks_old_ones_and_says_what_mends(rbe
     assert lines[1].endswith("145.0 MiB  8f3a12bc90de  available")
     assert lines[2].endswith("111111111111  superseded")
     assert done.err.splitlines() == [
-        f"warning: {NAME}: model.onnx: its hash differs",
+        f"warning: {NAME}: its hash differs",
         "hint: `rbee model verify --repair` puts good files in their place",
     ]
     rows = json.loads((await rbee("ls", "--json")).out)
