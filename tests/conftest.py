@@ -82,11 +82,11 @@ def environment_of(folder: Path, **more: str) -> dict[str, str]:
     """Return an environment in which rbee keeps to `folder`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RBEE_")}
     return {
+        "HF_ENDPOINT": NO_HUB,
+        "HF_HOME": str(folder / "hf"),
         **kept,
         "RBEE_HOME": str(folder),
         "RBEE_QUEEN_LISTEN": "127.0.0.1:0",
-        "HF_ENDPOINT": NO_HUB,
-        "HF_HOME": str(folder / "hf"),
         "NO_COLOR": "1",
         **more,
     }
