@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.hub.faults import Fault, Kind
@@ -96,7 +97,10 @@ def test_a_hive_that_is_killed_while_it_makes_the_model_makes_it_anew(
     with pulling(home, GGUF) as process:
         assert process.stdout is not None
         assert any(json.loads(line)[0] == step for line in process.stdout)
+        children = psutil.Process(process.pid).children(recursive=True)
         process.kill()
+        # whoever makes the model ends with the hive, or what it writes could be swept too early
+        assert psutil.wait_procs(children, timeout=DEADLINE_S)[1] == []
     check(home, parts=True)
     with pulling(home, GGUF) as process:
         rest(process)
