@@ -1,7 +1,5 @@
 """Hashing a model's files again: what they are against what they were when they came."""
 
-import asyncio
-
 from rbee_hive.models.metadata import ModelFault, StoredModel
 from rbee_hive.models.progress import CHECKING, progress_of
 from rbee_hive.models.steps import Steps, hash_steps, in_steps
@@ -36,13 +34,4 @@ def verify_steps(model: StoredModel) -> Steps[tuple[ModelFault, ...]]:
             faults.append(ModelFault(model.reference, each.path, why))
         done += each.size_bytes
         yield done
-    return tuple(faults)
-
-
-async def verify_in_turn(models: tuple[StoredModel, ...]) -> tuple[ModelFault, ...]:
-    """Return what is wrong with the files of several models."""
-    faults: list[ModelFault] = []
-    for model in models:
-        faults.extend(await verify(model))
-        await asyncio.sleep(0)
     return tuple(faults)

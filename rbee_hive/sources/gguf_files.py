@@ -34,12 +34,12 @@ _NO_MODEL = {  # by a word of their names
     "adapter": "changes another model",
 }
 _WHY = {
-    "Q8_0": "8 bits, as rbee converts to: nothing is lost, and it takes the same memory",
-    "BF16": "16 bits, rounded to 8: a larger download for nothing",
-    "F16": "16 bits, rounded to 8: a larger download for nothing",
-    "F32": "32 bits, rounded to 8: a larger download for nothing",
+    "Q8_0": "8 bits, as rbee converts to: nothing is lost",
+    "BF16": "16 bits, rounded to 8: downloads more for nothing",
+    "F16": "16 bits, rounded to 8: downloads more for nothing",
+    "F32": "32 bits, rounded to 8: downloads more for nothing",
 }
-_WHY_BITS = "{bits} bits: has lost more than 8 would, and saves the download alone"
+_WHY_BITS = "{bits} bits: lossier than 8; saves the download alone"
 _WHY_UNKNOWN = "its name does not say how it was quantised"
 
 

@@ -20,7 +20,7 @@ from rbee_hive.models.pull import Pull
 from rbee_hive.models.reference import FileReference
 from rbee_hive.models.sizes import made_bytes, weights_bytes
 from rbee_hive.models.store import ModelStore, opened_store
-from rbee_hive.models.verify import verify, verify_in_turn
+from rbee_hive.models.verify import verify
 from rbee_hive.sources.choice import Choice, ChosenFile, Layout
 from rbee_hive.sources.listing import ListedFile
 from rbee_hive.sources.safe_path import HostileNameError
@@ -206,7 +206,7 @@ async def test_a_verify_hashes_every_file_and_tells_how_far_it_is(
     write_files(second.folder, {"tokenizer.json": b"[]"})
     (first.folder / "config.json").unlink()
     (first.folder / "config.json").mkdir()
-    faults = await verify_in_turn((first, second))
+    faults = [*await verify(first), *await verify(second)]
     assert [fault.path for fault in faults] == ["config.json", "tokenizer.json"]
     assert faults[1].message.startswith("the SHA-256 of `tokenizer.json` is `")
 
