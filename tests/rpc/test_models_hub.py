@@ -96,9 +96,7 @@ async def test_a_plan_of_what_is_here_takes_nothing(store: ModelStore) -> None:
 async def test_a_plan_counts_files_that_another_model_has(store: ModelStore) -> None:
     await pulled(store, "org/web")
     plan = await planned(store.reference("org/web:q4"), store)
-    # small files have no SHA-256 at the hub, so it cannot be known that they are here
-    small = len(WEB["config.json"]) + len(WEB["tokenizer.json"])
-    assert plan.fetch_bytes == len(WEB["onnx/model_q4.onnx"]) + small
+    assert plan.fetch_bytes == len(WEB["onnx/model_q4.onnx"])
 
 
 async def test_a_folder_of_the_hub_is_described_with_its_graph_and_licence(
@@ -189,11 +187,11 @@ async def test_a_hub_that_is_not_to_be_asked_leaves_what_is_here(
         await pulled(store, "org/web")
 
 
-async def test_a_repair_fetches_no_large_file_that_is_whole(store: ModelStore, hub: Hub) -> None:
+async def test_a_repair_fetches_no_file_that_is_whole(store: ModelStore, hub: Hub) -> None:
     model = await pulled(store, "org/web")
     fetched(hub)
     write_files(model.folder, {"config.json": b"[]"})
     found = await verify_models(store, "", repair=True)
     assert [(fault.path, repaired) for fault, repaired in found.faults] == [("config.json", True)]
-    assert sorted(fetched(hub)) == ["config.json", "tokenizer.json"]
+    assert fetched(hub) == ["config.json"]
     assert await store.get(store.reference("org/web")) == model
