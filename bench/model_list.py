@@ -18,7 +18,7 @@ from bench.process import ROOT
 from rbee_hive.models.catalog import Catalog
 from rbee_hive.models.description import Description
 from rbee_hive.models.metadata import ModelFile, StoredModel
-from rbee_hive.models.reference import HubReference
+from rbee_shared.references.reference import HubReference
 
 FILES = ("model.onnx", "model.onnx.data", "rbee.json", "tokenizer.json")
 DESCRIPTION = Description(

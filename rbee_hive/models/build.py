@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rbee_hive.files.disk import storage_error
 from rbee_hive.models import from_file, from_wheel
 from rbee_hive.models.catalog import Catalog, staging
-from rbee_hive.models.disk import storage_error
 from rbee_hive.models.from_hub import Hub
 from rbee_hive.models.make import Tools, described, make, tell_damaged
 from rbee_hive.models.material import Material, Offer
 from rbee_hive.models.metadata import MetadataDamagedError, StoredModel
-from rbee_hive.models.reference import (
+from rbee_hive.transfer.rate import Rate
+from rbee_shared.errors import FailedPreconditionError, UnavailableError
+from rbee_shared.narration.event import Level
+from rbee_shared.narration.narrate import narrate
+from rbee_shared.references.reference import (
     FileReference,
     HubReference,
     PypiReference,
     Reference,
     told_as,
 )
-from rbee_hive.transfer.rate import Rate
-from rbee_shared.errors import FailedPreconditionError, UnavailableError
-from rbee_shared.narration.event import Level
-from rbee_shared.narration.narrate import narrate
 
 
 @dataclass(frozen=True, slots=True)

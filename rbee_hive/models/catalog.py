@@ -23,8 +23,8 @@ from rbee_hive.models.metadata import (
     from_yaml,
     to_yaml,
 )
-from rbee_hive.models.reference import Reference, folder_name, folder_prefix
 from rbee_shared.lifecycle import lock
+from rbee_shared.references.reference import Reference, folder_name, folder_prefix
 
 STAGING_PREFIX = ".tmp-"
 PARTS_FOLDER = ".parts"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from rbee_hive.models.disk import NO_SPACE, no_room_left
+from rbee_hive.files.disk import NO_SPACE, no_room_left
 from rbee_shared.errors import FailedPreconditionError, RbeeError, known
 from rbee_shared.lifecycle.child import running_child
 from rbee_shared.lifecycle.launch import StartFailedError

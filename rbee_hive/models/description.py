@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rbee_hive.models.fields import Fields
 from rbee_shared.errors import DataLossError
+from rbee_shared.references.safe_path import DESCRIPTION_FILE as FILE_NAME
 
-FILE_NAME = "rbee.json"
 FORMAT = 2
 FILE_BYTES_MAX = 4 * 1024 * 1024
 CONTEXT_LENGTH_MAX = 2**31 - 1

@@ -4,16 +4,16 @@ import asyncio
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from rbee_hive.models import local
-from rbee_hive.models.hashes import hashed_file
+from rbee_hive.files.hashes import hashed_file
 from rbee_hive.models.make import linked, sha256_of_all
 from rbee_hive.models.material import Folder, Gguf, Material, Offer, graph_of, places_of
-from rbee_hive.models.reference import FileReference, HubReference, told_as
+from rbee_hive.sources import local
 from rbee_hive.sources.choice import Choice, ChosenFile, Layout
 from rbee_hive.sources.choose import choose
 from rbee_hive.sources.listing import ListedFile, Listing
-from rbee_hive.sources.quantization import kind_in_name
-from rbee_hive.sources.safe_path import resolved_inside
+from rbee_shared.references.quantization import kind_in_name
+from rbee_shared.references.reference import FileReference, HubReference, told_as
+from rbee_shared.references.safe_path import resolved_inside
 
 REVISION_LENGTH = 12
 

@@ -9,25 +9,25 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from rbee_hive.files.disk import check_room
+from rbee_hive.files.progress import LINKING, TransferTold, progress_of
+from rbee_hive.files.steps import in_steps
 from rbee_hive.models.catalog import Catalog
-from rbee_hive.models.disk import check_room
-from rbee_hive.models.local import link_steps
 from rbee_hive.models.material import Folder, Gguf, Material, Offer, graph_of, places_of
 from rbee_hive.models.metadata import ModelFile
-from rbee_hive.models.progress import LINKING, TransferTold, progress_of
-from rbee_hive.models.reference import HubReference, Reference, told_as
 from rbee_hive.models.reuse import Reusable, reused
 from rbee_hive.models.sizes import made_bytes
-from rbee_hive.models.steps import in_steps
 from rbee_hive.sources.choice import Choice, Layout
 from rbee_hive.sources.choose import choose
 from rbee_hive.sources.listing import ListedFile, Listing
+from rbee_hive.sources.local import link_steps
 from rbee_hive.transfer.fetcher import Fetcher, opened_fetcher
 from rbee_hive.transfer.file import Blob, RemoteFile
 from rbee_hive.transfer.parts import Leftover, done_bytes
 from rbee_hive.transfer.policy import Policy
 from rbee_hive.transfer.rate import Rate
 from rbee_shared.narration.narrate import narrate
+from rbee_shared.references.reference import HubReference, Reference, told_as
 
 if TYPE_CHECKING:
     from rbee_hive.sources.hub import HubSource

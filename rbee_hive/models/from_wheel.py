@@ -4,14 +4,14 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
-from rbee_hive.models import local, pip, wheel
-from rbee_hive.models.disk import check_room
-from rbee_hive.models.hashes import HashMismatchError, hashed_file
+from rbee_hive.files.disk import check_room
+from rbee_hive.files.hashes import HashMismatchError, hashed_file
+from rbee_hive.files.progress import FETCHING, UNPACKING, progress_of
+from rbee_hive.files.steps import in_steps
 from rbee_hive.models.material import Gguf, Material, Offer
-from rbee_hive.models.progress import FETCHING, UNPACKING, progress_of
-from rbee_hive.models.reference import PypiReference, told_as
-from rbee_hive.models.steps import in_steps
+from rbee_hive.sources import local, pip, wheel
 from rbee_shared.narration.narrate import narrate
+from rbee_shared.references.reference import PypiReference, told_as
 
 
 def offer(reference: PypiReference) -> Offer:

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rbee_hive.models import description, local
+from rbee_hive.files.progress import COMPARING, HASHING, LINKING, Doing, progress_of
+from rbee_hive.files.steps import Steps, hash_steps, in_steps
+from rbee_hive.models import description
 from rbee_hive.models.catalog import Catalog
 from rbee_hive.models.convert import Convert, Describe, converter_of
 from rbee_hive.models.material import Folder, Gguf, Material
 from rbee_hive.models.metadata import ModelFile, StoredModel
-from rbee_hive.models.progress import COMPARING, HASHING, LINKING, Doing, progress_of
-from rbee_hive.models.reference import Reference, told_as
-from rbee_hive.models.steps import Steps, hash_steps, in_steps
+from rbee_hive.sources import local
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
+from rbee_shared.references.reference import Reference, told_as
 
 
 @dataclass(frozen=True, slots=True)

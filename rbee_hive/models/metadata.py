@@ -15,10 +15,9 @@ from rbee_hive.models import description
 from rbee_hive.models.description import Description, of_fields
 from rbee_hive.models.fields import Fields
 from rbee_hive.models.plain_yaml import load
-from rbee_hive.sources.safe_path import is_safe
 from rbee_shared.errors import DataLossError
+from rbee_shared.references.safe_path import METADATA_FILE as FILE_NAME, is_safe
 
-FILE_NAME = "metadata.yaml"
 FORMAT = 2
 WEIGHT_WORDS = (".onnx", ".data")  # `.onnx_data`, `.onnx_data_1` and `.onnx.data` too
 

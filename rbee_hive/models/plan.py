@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from rbee_hive.models import from_file
 from rbee_hive.models.build import find_whole
-from rbee_hive.models.reference import (
-    FileReference,
-    HubReference,
-    PypiReference,
-    Reference,
-)
 from rbee_hive.models.sizes import made_bytes, weights_bytes
 from rbee_hive.models.store import ModelStore
 from rbee_hive.sources.choice import Choice
 from rbee_hive.sources.choose import choose
 from rbee_shared.errors import UnimplementedError
+from rbee_shared.references.reference import (
+    FileReference,
+    HubReference,
+    PypiReference,
+    Reference,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 from rbee_hive.models.metadata import StoredModel
-from rbee_hive.models.reference import Reference
 from rbee_hive.transfer.rate import Rate
 from rbee_shared.errors import UnavailableError
 from rbee_shared.limits import LINES_KEPT_MAX
 from rbee_shared.narration.context import JOB, JobContext, current
 from rbee_shared.narration.event import Narration
 from rbee_shared.narration.narrate import emit
+from rbee_shared.references.reference import Reference
 
 Work = Callable[[], Awaitable[StoredModel]]
 

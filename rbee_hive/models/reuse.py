@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
-from rbee_hive.models.hashes import is_git_blob
-from rbee_hive.models.local import link
-from rbee_hive.models.progress import REUSING, progress_of
-from rbee_hive.models.steps import hash_steps, in_steps
+from rbee_hive.files.hashes import is_git_blob
+from rbee_hive.files.progress import REUSING, progress_of
+from rbee_hive.files.steps import hash_steps, in_steps
 from rbee_hive.sources.hub_cache import cached_blob
 from rbee_hive.sources.listing import ListedFile
+from rbee_hive.sources.local import link
 from rbee_hive.transfer.file import Blob
 
 

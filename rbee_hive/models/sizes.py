@@ -1,8 +1,8 @@
 """How large a model becomes, by what its source says before it is here. Pure estimates."""
 
 from rbee_hive.models.metadata import is_weights
-from rbee_hive.models.reference import Reference
 from rbee_hive.sources.choice import Choice, Layout
+from rbee_shared.references.reference import Reference
 
 BITS = {  # of one weight in a GGUF file, scales included, by llama.cpp's own figures
     "F32": 32.0,

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from rbee_hive.files.disk import storage_error
 from rbee_hive.models import convert as converter
 from rbee_hive.models.build import Workshop, build, find_whole
 from rbee_hive.models.catalog import Catalog
-from rbee_hive.models.disk import storage_error
 from rbee_hive.models.from_hub import opened_hub
 from rbee_hive.models.make import Tools
 from rbee_hive.models.metadata import ModelFault, StoredModel
 from rbee_hive.models.pull import Pull
-from rbee_hive.models.reference import NO_ALIASES, Reference, parse, refined, told_as
 from rbee_hive.transfer.policy import Policy
 from rbee_shared.errors import (
     FailedPreconditionError,
@@ -23,6 +22,7 @@ from rbee_shared.errors import (
     ResourceExhaustedError,
 )
 from rbee_shared.narration.narrate import narrate
+from rbee_shared.references.reference import NO_ALIASES, Reference, parse, refined, told_as
 
 PULLS_MAX = 16
 TOOLS = Tools(converter.convert, converter.describe)

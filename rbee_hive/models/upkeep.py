@@ -5,10 +5,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from rbee_hive.files.disk import size_of, storage_error
+from rbee_hive.files.hashes import HashMismatchError
 from rbee_hive.models.build import find_whole, rebuild
 from rbee_hive.models.catalog import Catalog, faults_of, read_entry, staging
-from rbee_hive.models.disk import size_of, storage_error
-from rbee_hive.models.hashes import HashMismatchError
 from rbee_hive.models.make import linked
 from rbee_hive.models.metadata import (
     FILE_NAME,
@@ -16,10 +16,8 @@ from rbee_hive.models.metadata import (
     ModelFault,
     StoredModel,
 )
-from rbee_hive.models.reference import FileReference, Reference, told_as
 from rbee_hive.models.store import ModelStore
 from rbee_hive.models.verify import verify
-from rbee_hive.sources.safe_path import resolved_inside
 from rbee_shared.errors import (
     InvalidArgumentError,
     ModelNotFoundError,
@@ -27,6 +25,8 @@ from rbee_shared.errors import (
 )
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
+from rbee_shared.references.reference import FileReference, Reference, told_as
+from rbee_shared.references.safe_path import resolved_inside
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Hashing a model's files again: what they are against what they were when they came."""
 
+from rbee_hive.files.progress import CHECKING, progress_of
+from rbee_hive.files.steps import Steps, hash_steps, in_steps
 from rbee_hive.models.metadata import ModelFault, StoredModel
-from rbee_hive.models.progress import CHECKING, progress_of
-from rbee_hive.models.steps import Steps, hash_steps, in_steps
 
 
 async def verify(model: StoredModel) -> tuple[ModelFault, ...]:

@@ -7,9 +7,9 @@ from rbee_hive.devices import Device
 from rbee_hive.models.catalog import superseded
 from rbee_hive.models.metadata import ModelFault, StoredModel
 from rbee_hive.models.plan import Plan
-from rbee_hive.models.reference import Reference
 from rbee_hive.workers.admission import Demand, default_context
 from rbee_shared.contracts import wire
+from rbee_shared.references.reference import Reference
 
 
 def models_to_proto(models: Sequence[StoredModel], *, hive: str) -> list[model_pb2.Model]:

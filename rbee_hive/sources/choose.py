@@ -10,7 +10,6 @@ a slower way that serves one request at a time.
 import difflib
 from collections.abc import Sequence
 
-from rbee_hive.models.reference_kinds import HubReference
 from rbee_hive.sources import genai_folders, gguf_files, own_folders, transformers_graphs
 from rbee_hive.sources.choice import (
     Candidate,
@@ -25,8 +24,9 @@ from rbee_hive.sources.choice import (
     told_there,
 )
 from rbee_hive.sources.listing import LISTED_FILES_MAX, Listing
-from rbee_hive.sources.safe_path import check_distinct, inside, is_safe
 from rbee_shared.errors import InvalidArgumentError
+from rbee_shared.references.kinds import HubReference
+from rbee_shared.references.safe_path import check_distinct, inside, is_safe
 
 CHOSEN_FILES_MAX = 1_000
 LAYOUTS = (Layout.RBEE, Layout.GGUF, Layout.GENAI, Layout.TRANSFORMERS)

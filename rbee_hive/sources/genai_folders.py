@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from rbee_hive.sources.choice import ChosenFile, Layout, Option
 from rbee_hive.sources.listing import ListedFile, Listing
-from rbee_hive.sources.quantization import normalized
+from rbee_shared.references.quantization import normalized
 
 CONFIG = "genai_config.json"
 TOKENIZER = "tokenizer.json"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from rbee_hive.sources.choice import ChosenFile, Layout, Option
 from rbee_hive.sources.listing import ListedFile, Listing
-from rbee_hive.sources.quantization import (
+from rbee_shared.references.quantization import (
     GGUF_FLOATS,
     GGUF_KEPT,
     GGUF_ORDER,

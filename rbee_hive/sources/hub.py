@@ -15,7 +15,6 @@ from huggingface_hub.constants import HF_HUB_DISABLE_IMPLICIT_TOKEN
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoSibling
 
-from rbee_hive.models.reference_kinds import HubReference
 from rbee_hive.sources.choose import TooManyFilesError
 from rbee_hive.sources.hub_errors import (
     EndpointMalformedError,
@@ -25,6 +24,7 @@ from rbee_hive.sources.hub_errors import (
     host_of,
 )
 from rbee_hive.sources.listing import LISTED_FILES_MAX, ListedFile, Listing
+from rbee_shared.references.kinds import HubReference
 
 ANSWER_TIMEOUT_S = 20.0  # to connect, and between two pieces of the answer
 LICENCE_LENGTH_MAX = 64

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from rbee_hive.sources.choice import ChosenFile, Layout, Option
 from rbee_hive.sources.listing import ListedFile, Listing
-from rbee_hive.sources.quantization import BASE, GRAPH_ORDER, gguf_kind, graph_kind
+from rbee_shared.references.quantization import BASE, GRAPH_ORDER, gguf_kind, graph_kind
 
 SUFFIX = ".onnx"
 FOLDER = "onnx"

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from huggingface_hub import close_session
 
-from rbee_hive.models.reference_kinds import HubReference
 from rbee_hive.sources.choose import TooManyFilesError, choose
 from rbee_hive.sources.hub import HubSource
 from rbee_hive.sources.hub_errors import SourceDamagedError, TokenRefusedError
 from rbee_hive.sources.listing import LISTED_FILES_MAX
 from rbee_shared.errors import RbeeError
+from rbee_shared.references.kinds import HubReference
 from tests.hub.faults import Kind
 from tests.hub.hub import Hub
 from tests.hub.serve import serving_hub
@@ -183,7 +183,7 @@ def test_an_endpoint_that_is_no_address_is_told() -> None:
 def test_the_environment_says_where_the_hub_is_and_whether_to_ask(hub: Hub) -> None:
     code = (
         "from rbee_hive.sources.hub import HubSource\n"
-        "from rbee_hive.models.reference_kinds import HubReference\n"
+        "from rbee_shared.references.kinds import HubReference\n"
         "source = HubSource()\n"
         "print(source.endpoint, source.token())\n"
         "print(len(source.listing(HubReference('org/tiny')).files))\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rbee_hive.models.disk import RESERVE_BYTES
+from rbee_hive.files.disk import RESERVE_BYTES
 from rbee_shared.limits import MIB
 from tests.hub.faults import Kind
 from tests.hub.hub import Hub

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rbee_hive.models.reference import (
+from rbee_shared.references.reference import (
     AliasMalformedError,
     ChoiceContradictedError,
     ModelUnknownError,

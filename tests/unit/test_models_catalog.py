@@ -10,8 +10,8 @@ from rbee_hive.models import metadata
 from rbee_hive.models.catalog import Catalog
 from rbee_hive.models.description import Description
 from rbee_hive.models.metadata import MetadataDamagedError, ModelFile, StoredModel
-from rbee_hive.models.reference import FileReference, folder_name
 from rbee_hive.models.wire import fault_to_proto, model_to_proto
+from rbee_shared.references.reference import FileReference, folder_name
 
 WEIGHTS = b"weights" * 10
 DESCRIPTION = Description(

@@ -17,18 +17,19 @@ from typing import Any
 import psutil
 import pytest
 
-from rbee_hive.models import from_wheel, pip
-from rbee_hive.models.disk import DiskFullError
-from rbee_hive.models.hashes import HashMismatchError
-from rbee_hive.models.local import NotAModelError
+from rbee_hive.files.disk import DiskFullError
+from rbee_hive.files.hashes import HashMismatchError
+from rbee_hive.models import from_wheel
 from rbee_hive.models.material import Gguf
-from rbee_hive.models.reference import PypiReference
+from rbee_hive.sources import pip
+from rbee_hive.sources.local import NotAModelError
 from rbee_shared.errors import (
     NotFoundError,
     UnavailableError,
 )
 from rbee_shared.narration.context import JOB, JobContext
 from rbee_shared.narration.event import Narration
+from rbee_shared.references.reference import PypiReference
 
 GGUF = b"GGUF" + bytes(range(256)) * 16
 MODEL = PypiReference("tiny-model", "1.0")

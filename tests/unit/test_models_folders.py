@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from rbee_hive.models.reference import Reference, folder_name, folder_prefix, parse as parse_full
+from rbee_shared.references.reference import (
+    Reference,
+    folder_name,
+    folder_prefix,
+    parse as parse_full,
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from rbee_hive.files.disk import DiskFullError, check_room, storage_error
+from rbee_hive.files.steps import in_steps
 from rbee_hive.models import convert, description, from_file
 from rbee_hive.models.description import DescriptionDamagedError
-from rbee_hive.models.disk import DiskFullError, check_room, storage_error
-from rbee_hive.models.local import NotAModelError, SourceNotFoundError, link_steps
 from rbee_hive.models.material import Gguf
-from rbee_hive.models.reference import FileReference
-from rbee_hive.models.steps import in_steps
 from rbee_hive.sources.choice import FormatUnknownError
+from rbee_hive.sources.local import NotAModelError, SourceNotFoundError, link_steps
 from rbee_shared.errors import FailedPreconditionError
 from rbee_shared.lifecycle.launch import StartFailedError
+from rbee_shared.references.reference import FileReference
 
 GGUF = b"GGUF" + bytes(range(256)) * 16
 OTHER_DISK = Path("/dev/shm")  # noqa: S108

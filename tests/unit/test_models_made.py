@@ -8,25 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from rbee_hive.files.progress import FETCHING, TransferTold, progress_of
 from rbee_hive.models import from_file
 from rbee_hive.models.convert import CONVERTER_VERSION, converter_of
-from rbee_hive.models.local import NotAModelError, SourceNotFoundError
 from rbee_hive.models.make import sha256_of_all
 from rbee_hive.models.material import Folder, Gguf, graph_of
 from rbee_hive.models.metadata import ModelFile, StoredModel
 from rbee_hive.models.plan import planned
-from rbee_hive.models.progress import FETCHING, TransferTold, progress_of
 from rbee_hive.models.pull import Pull
-from rbee_hive.models.reference import FileReference
 from rbee_hive.models.sizes import made_bytes, weights_bytes
 from rbee_hive.models.store import ModelStore, opened_store
 from rbee_hive.models.verify import verify
 from rbee_hive.sources.choice import Choice, ChosenFile, Layout
 from rbee_hive.sources.listing import ListedFile
-from rbee_hive.sources.safe_path import HostileNameError
+from rbee_hive.sources.local import NotAModelError, SourceNotFoundError
 from rbee_hive.transfer.progress import FileProgress, TransferProgress
 from rbee_shared.errors import RbeeError, UnimplementedError
 from rbee_shared.narration.event import Progress
+from rbee_shared.references.reference import FileReference
+from rbee_shared.references.safe_path import HostileNameError
 from tests.stores import ONNX, Makers, described, telling, write_files
 
 GGUF = b"GGUF" + bytes(range(256)) * 16

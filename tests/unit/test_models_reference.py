@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rbee_hive.models.aliases import ALIASES
-from rbee_hive.models.reference import (
+from rbee_shared.errors import RbeeError
+from rbee_shared.limits import REFERENCE_LENGTH_MAX
+from rbee_shared.references.aliases import ALIASES
+from rbee_shared.references.reference import (
     ChoiceContradictedError,
     ChoiceUnsupportedError,
     HubReference,
@@ -19,8 +21,6 @@ from rbee_hive.models.reference import (
     refined,
     told_as,
 )
-from rbee_shared.errors import RbeeError
-from rbee_shared.limits import REFERENCE_LENGTH_MAX
 
 HOME = Path("/home/bee")
 

@@ -9,7 +9,7 @@ import pytest
 from rbee_hive.models import catalog as catalogs
 from rbee_hive.models.catalog import LOCK_SUFFIX, STAGING_PREFIX, Catalog, read_entry, superseded
 from rbee_hive.models.metadata import FILE_NAME, MetadataDamagedError, StoredModel, to_yaml
-from rbee_hive.models.reference import HubReference, PypiReference, folder_name
+from rbee_shared.references.reference import HubReference, PypiReference, folder_name
 from tests.stores import ONNX, write_files
 from tests.unit.test_models_metadata import MODEL
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from rbee_hive.models.reference import HubReference, Reference, parse, refined
 from rbee_hive.sources.choice import (
     Choice,
     ChoiceAmbiguousError,
@@ -20,8 +19,9 @@ from rbee_hive.sources.choose import (
     choose,
 )
 from rbee_hive.sources.listing import LISTED_FILES_MAX, ListedFile, Listing
-from rbee_hive.sources.safe_path import HostileNameError
 from rbee_shared.errors import RbeeError
+from rbee_shared.references.reference import HubReference, Reference, parse, refined
+from rbee_shared.references.safe_path import HostileNameError
 
 GGUF = (
     ".gitattributes",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rbee_hive.sources.quantization import is_quantization, kind_in_name, normalized
+from rbee_shared.references.quantization import is_quantization, kind_in_name, normalized
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from rbee_hive.sources.safe_path import (
+from rbee_shared.references.safe_path import (
     HostileNameError,
     check_distinct,
     inside,

@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from rbee_hive.models.reference_forms import in_full, split_weights
-from rbee_hive.models.reference_kinds import (
+from rbee_shared.errors import InvalidArgumentError, NotFoundError
+from rbee_shared.references.forms import in_full, split_weights
+from rbee_shared.references.kinds import (
     FORMS,
     PypiReference,
     Reference,
     ReferenceMalformedError,
     SourceUnsupportedError,
 )
-from rbee_hive.models.weights import weighed
-from rbee_shared.errors import InvalidArgumentError, NotFoundError
+from rbee_shared.references.weights import weighed
 
 ALIASES_SHOWN_MAX = 20
 

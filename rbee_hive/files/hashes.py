@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from rbee_hive.models.progress import CHECKING, progress_of
-from rbee_hive.models.steps import git_hash_steps, hash_steps, in_steps
+from rbee_hive.files.progress import CHECKING, progress_of
+from rbee_hive.files.steps import git_hash_steps, hash_steps, in_steps
 from rbee_shared.errors import DataLossError
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from rbee_hive.models.reference_forms import weights_unknown
-from rbee_hive.models.reference_kinds import WEIGHTS, WEIGHTS_DEFAULT, Reference
 from rbee_shared.errors import InvalidArgumentError
+from rbee_shared.references.forms import weights_unknown
+from rbee_shared.references.kinds import WEIGHTS, WEIGHTS_DEFAULT, Reference
 
 
 class ChoiceContradictedError(InvalidArgumentError):

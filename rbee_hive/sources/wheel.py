@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from rbee_hive.models.reference import PypiReference
-from rbee_hive.models.steps import Steps, copy_steps
+from rbee_hive.files.steps import Steps, copy_steps
 from rbee_shared.errors import DataLossError, InvalidArgumentError, NotFoundError
+from rbee_shared.references.reference import PypiReference
 
 GGUF_SUFFIX = ".gguf"
 MEMBERS_MAX = 100_000

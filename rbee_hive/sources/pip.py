@@ -15,9 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rbee_hive.models.disk import NO_SPACE, check_room, no_room_left
-from rbee_hive.models.progress import FETCHING
-from rbee_hive.models.reference import PypiReference, told_as
+from rbee_hive.files.disk import NO_SPACE, check_room, no_room_left
+from rbee_hive.files.progress import FETCHING
 from rbee_shared.errors import (
     NotFoundError,
     RbeeError,
@@ -30,6 +29,7 @@ from rbee_shared.limits import LINES_KEPT_MAX
 from rbee_shared.narration.context import JOB, current
 from rbee_shared.narration.event import Narration, Progress
 from rbee_shared.narration.narrate import emit, narrate
+from rbee_shared.references.reference import PypiReference, told_as
 
 ARGUMENTS = (
     "download",

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from rbee_hive.models.reference_kinds import (
+from rbee_shared.references.kinds import (
     WEIGHTS,
     FileReference,
     HubReference,
@@ -18,8 +18,8 @@ from rbee_hive.models.reference_kinds import (
     ReferenceMalformedError,
     SourceUnsupportedError,
 )
-from rbee_hive.sources.quantization import is_quantization, normalized
-from rbee_hive.sources.safe_path import HostileNameError, inside
+from rbee_shared.references.quantization import is_quantization, normalized
+from rbee_shared.references.safe_path import HostileNameError, inside
 
 REPO_PART_LENGTH_MAX = 96
 REVISION_LENGTH_MAX = 128

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 
-from rbee_hive.models.steps import Told
+from rbee_hive.files.steps import Told
 from rbee_hive.transfer.progress import FileProgress, TransferProgress
 from rbee_shared.narration.event import Level, Progress
 from rbee_shared.narration.narrate import narrate

@@ -16,7 +16,8 @@ PART_BYTES_MAX = 255  # of the file systems in use
 PATH_BYTES_MAX = 1024
 SHOWN_LENGTH_MAX = 100
 OWN_PREFIX = ".rbee"
-OWN_NAMES = frozenset({"metadata.yaml", "rbee.json"})
+METADATA_FILE, DESCRIPTION_FILE = "metadata.yaml", "rbee.json"  # what rbee says of a model
+OWN_NAMES = frozenset({METADATA_FILE, DESCRIPTION_FILE})
 SNAPSHOTS, BLOBS = "snapshots", "blobs"  # of the Hugging Face cache
 
 _NOT_ON_WINDOWS = frozenset('<>:"|?*')

@@ -18,15 +18,17 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from rbee_hive.models import aliases as short_names
-from rbee_hive.models.aliases import AliasMalformedError, ModelUnknownError
-from rbee_hive.models.reference_forms import (
+from rbee_shared.errors import InvalidArgumentError
+from rbee_shared.limits import REFERENCE_LENGTH_MAX
+from rbee_shared.references import aliases as short_names
+from rbee_shared.references.aliases import AliasMalformedError, ModelUnknownError
+from rbee_shared.references.forms import (
     hub_file,
     hub_quantization,
     in_full,
     split_weights,
 )
-from rbee_hive.models.reference_kinds import (
+from rbee_shared.references.kinds import (
     FORMS,
     FileReference,
     HubReference,
@@ -35,9 +37,7 @@ from rbee_hive.models.reference_kinds import (
     ReferenceMalformedError,
     SourceUnsupportedError,
 )
-from rbee_hive.models.weights import ChoiceContradictedError, weighed
-from rbee_shared.errors import InvalidArgumentError
-from rbee_shared.limits import REFERENCE_LENGTH_MAX
+from rbee_shared.references.weights import ChoiceContradictedError, weighed
 
 __all__ = [
     "FORMS",

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from rbee_hive.models import metadata
-from rbee_hive.models.disk import check_room
-from rbee_hive.models.steps import Steps, copy_steps
+from rbee_hive.files.disk import check_room
+from rbee_hive.files.steps import Steps, copy_steps
 from rbee_shared.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from rbee_shared.references.safe_path import METADATA_FILE
 
 MAGIC = b"GGUF"
 FILES_MAX = 10_000
@@ -84,7 +84,7 @@ def paths_of(folder: Path) -> tuple[str, ...]:
         found.extend(
             (inside / name).as_posix()
             for name in files
-            if not name.startswith(".") and (inside / name) != Path(metadata.FILE_NAME)
+            if not name.startswith(".") and (inside / name) != Path(METADATA_FILE)
         )
         if len(found) > FILES_MAX:
             raise NotAModelError(f"`{folder}` has more than {FILES_MAX} files")
