@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from rbee_shared.lifecycle.daemon import run_once
+from rbee_shared.lifecycle.parent import end_with_parent
 from rbee_shared.narration.line import write_line
 from rbee_shared.narration.narrate import add_sink, set_actor
 from rbee_worker.convert.convert import convert
@@ -26,6 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
     set_actor("convert")
     add_sink(write_line)
+    end_with_parent()
 
     def run() -> None:
         convert(arguments.gguf, arguments.folder, arguments.weights)
