@@ -123,7 +123,7 @@ class TransferTold:
         at_work = {file.path: file for file in progress.files}
         for path, file in self._files.items():
             if path not in at_work:
-                _tell_file(replace(file, done_bytes=file.total_bytes))
+                _tell_file(replace(file, done_bytes=file.total_bytes, eta_s=0.0))
         for file in at_work.values():
             _tell_file(file)
         self._files = at_work
@@ -135,6 +135,12 @@ def _tell_file(file: FileProgress) -> None:
         "{file}",
         target=file.path,
         level=Level.DEBUG,
-        progress=Progress(file.done_bytes, file.total_bytes, "bytes"),
+        progress=Progress(
+            file.done_bytes,
+            file.total_bytes,
+            "bytes",
+            rate=file.bytes_per_s,
+            remaining_s=file.eta_s,
+        ),
         file=file.path,
     )

@@ -8,11 +8,13 @@ SMOOTHING_S = 5.0  # of the rate: about how far back it looks
 
 @dataclass(frozen=True, slots=True)
 class FileProgress:
-    """How far one file is."""
+    """How far one file is; `eta_s` is None while nothing comes."""
 
     path: str
     done_bytes: int
     total_bytes: int
+    bytes_per_s: float = 0.0
+    eta_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +66,27 @@ class Tally:
 
     paths: tuple[str, ...]
     sizes: tuple[int, ...]
-    speed: Speed = field(default_factory=Speed)
+    _speed: Speed = field(default_factory=Speed)
     _done: list[int] = field(default_factory=list[int])
     _total_done: int = 0
-    _open: dict[int, None] = field(default_factory=dict[int, None])
+    _open: dict[int, Speed] = field(default_factory=dict[int, Speed])
     _ended: int = 0
 
     def begin(self, done: Iterable[int], now_s: float) -> None:
         """Start with what is there already."""
         self._done = list(done)
         self._total_done = sum(self._done)
-        self.speed.begin(now_s)
+        self._speed.begin(now_s)
 
-    def open(self, index: int) -> None:
+    def open(self, index: int, now_s: float) -> None:
         """Have a file at work."""
-        self._open[index] = None
+        self._open[index] = Speed()
+        self._open[index].begin(now_s)
+
+    def came(self, index: int, size_bytes: int) -> None:
+        """Count bytes of a file at work that came."""
+        self._speed.add(size_bytes)
+        self._open[index].add(size_bytes)
 
     def close(self, index: int, *, is_whole: bool) -> None:
         """Have it at work no more."""
@@ -97,13 +105,21 @@ class Tally:
     def now(self, now_s: float) -> TransferProgress:
         """Return how far it is."""
         total = sum(self.sizes)
-        speed = self.speed.at(now_s)
+        speed = self._speed.at(now_s)
         return TransferProgress(
             self._total_done,
             total,
             self._ended,
             len(self.sizes),
             speed,
-            (total - self._total_done) / speed if speed > 0 else None,
-            tuple(FileProgress(self.paths[i], self._done[i], self.sizes[i]) for i in self._open),
+            _eta_s(total - self._total_done, speed),
+            tuple(self._of_file(index, each.at(now_s)) for index, each in self._open.items()),
         )
+
+    def _of_file(self, index: int, speed: float) -> FileProgress:
+        done, size = self._done[index], self.sizes[index]
+        return FileProgress(self.paths[index], done, size, speed, _eta_s(size - done, speed))
+
+
+def _eta_s(left_bytes: int, bytes_per_s: float) -> float | None:
+    return left_bytes / bytes_per_s if bytes_per_s > 0 else None

@@ -28,11 +28,11 @@ class Telling:
 
     def open(self, index: int) -> None:
         """A file is at work."""
-        self._tally.open(index)
+        self._tally.open(index, time.monotonic())
 
     def came(self, index: int, came_bytes: int, done_bytes: int) -> None:
         """Bytes of a file came; with them it has so many."""
-        self._tally.speed.add(came_bytes)
+        self._tally.came(index, came_bytes)
         self._tally.reach(index, done_bytes)
         if time.monotonic() >= self._next_s:
             self._tell()

@@ -21,7 +21,7 @@ def test_a_tally_never_falls_when_a_file_is_fetched_again() -> None:
     tally = Tally(("a", "b"), (100, 50))
     tally.begin([30, 0], 0.0)
     assert tally.now(0.0).done_bytes == 30
-    tally.open(0)
+    tally.open(0, 0.0)
     tally.reach(0, 90)
     tally.reach(0, 10)
     told = tally.now(1.0)
@@ -37,11 +37,27 @@ def test_the_time_left_follows_the_speed_and_is_unknown_without_one() -> None:
     tally = Tally(("a",), (1_000,))
     tally.begin([200], 0.0)
     assert tally.now(0.0).eta_s is None
-    tally.speed.add(100)
+    tally.open(0, 0.0)
+    tally.came(0, 100)
     tally.reach(0, 300)
     told = tally.now(1.0)
     assert told.bytes_per_s == pytest.approx(100)
     assert told.eta_s == pytest.approx(7)
+
+
+def test_each_file_at_work_has_a_speed_of_its_own() -> None:
+    tally = Tally(("a", "b"), (1_000, 1_000))
+    tally.begin([0, 0], 0.0)
+    tally.open(0, 0.0)
+    tally.came(0, 100)
+    tally.reach(0, 100)
+    tally.now(1.0)
+    tally.open(1, 1.0)
+    tally.came(1, 300)
+    tally.reach(1, 300)
+    first, second = tally.now(2.0).files
+    assert first.bytes_per_s < 100  # nothing came of it for a while
+    assert (second.bytes_per_s, second.eta_s) == (pytest.approx(300), pytest.approx(700 / 300))
 
 
 def test_a_speed_is_smooth_and_falls_when_nothing_comes() -> None:
