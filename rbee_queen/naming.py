@@ -6,7 +6,7 @@ from pathlib import Path
 from rbee.v1 import operation_pb2 as pb
 from rbee_shared.ids import LOCALHOST
 from rbee_shared.references.kinds import FileReference
-from rbee_shared.references.reference import parse
+from rbee_shared.references.reference import parse, told_as
 
 
 def in_full(operation: pb.Operation, *, home: Path, aliases: Mapping[str, str]) -> pb.Operation:
@@ -38,3 +38,8 @@ def in_full(operation: pb.Operation, *, home: Path, aliases: Mapping[str, str]) 
         asked.hive = LOCALHOST
     asked.model = reference.text
     return full
+
+
+def told(model: str, *, home: Path, aliases: Mapping[str, str]) -> str:
+    """Return the name that people are told for a model in full: its alias if it has one."""
+    return told_as(parse(model, home=home, aliases=aliases))

@@ -12,7 +12,7 @@ from rbee.v1 import job_pb2, operation_pb2 as pb
 from rbee_queen import wire
 from rbee_queen.fleet import HiveState
 from rbee_queen.hive_link import HiveLink
-from rbee_queen.naming import in_full
+from rbee_queen.naming import in_full, told
 from rbee_queen.placement import Request, place
 from rbee_queen.queen import Queen
 from rbee_shared.errors import (
@@ -141,7 +141,7 @@ async def _infer(queen: Queen, operation: pb.Operation) -> pb.Result:
         "{model} goes to hive {hive}: {why}",
         target=chosen.hive,
         level=Level.DEBUG,
-        model=asked.model,
+        model=told(asked.model, home=Path.home(), aliases=queen.aliases),
         hive=chosen.hive,
         why=chosen.reason,
         cute="{model} flies to hive {hive}: {why}",
