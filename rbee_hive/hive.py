@@ -18,6 +18,7 @@ from rbee_hive.changes import Changes
 from rbee_hive.devices import Device
 from rbee_hive.models import wire as model_wire
 from rbee_hive.models.store import ModelStore, opened_store
+from rbee_hive.transfer.policy import Policy
 from rbee_hive.wire import device_to_proto, worker_to_proto
 from rbee_hive.workers.supervisor import Supervisor, supervising
 from rbee_shared.contracts import wire
@@ -88,7 +89,7 @@ class Hive:
             platform=f"{platform.system().lower()}/{platform.machine()}",
             devices=[device_to_proto(each) for each in devices],
             models=[
-                *(model_wire.model_to_proto(each, hive=self.name) for each in models),
+                *model_wire.models_to_proto(models, hive=self.name),
                 *(model_wire.pulling_to_proto(each, hive=self.name) for each in pulling),
             ],
             workers=[worker_to_proto(each, self.name) for each in self.workers.all()],
@@ -106,11 +107,15 @@ class Hive:
 
 
 @asynccontextmanager
-async def opened_hive(name: str, paths: Paths, settings: Settings) -> AsyncGenerator[Hive]:
+async def opened_hive(
+    name: str, paths: Paths, settings: Settings, *, policy: Policy | None = None
+) -> AsyncGenerator[Hive]:
     """Open the model store and supervise workers for the block."""
     changes = Changes()
     async with AsyncExitStack() as stack:
-        models = await stack.enter_async_context(opened_store(paths.models))
+        models = await stack.enter_async_context(
+            opened_store(paths.models, aliases=settings.aliases, policy=policy)
+        )
         workers = await stack.enter_async_context(
             supervising(
                 hive=name, run=paths.run, cores_max=settings.hive_cores, changed=changes.ring

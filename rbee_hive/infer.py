@@ -2,13 +2,11 @@
 
 import asyncio
 from contextlib import aclosing
-from pathlib import Path
 
 from rbee.v1 import inference_pb2, operation_pb2, worker_service_pb2 as pb
 from rbee_hive.devices import device_id, device_named
 from rbee_hive.hive import Hive
-from rbee_hive.models.reference import parse
-from rbee_hive.workers.admission import Demand
+from rbee_hive.workers.admission import Demand, default_context
 from rbee_hive.workers.states import SERVING
 from rbee_hive.workers.supervisor import Wanted
 from rbee_hive.workers.worker import Worker, WorkerDiedError, WorkerStoppedError
@@ -27,7 +25,6 @@ from rbee_shared.rpc.stream import responses
 
 ATTEMPTS_MAX = 2  # where workers go away before they take the request
 DEATH_NOTICE_S = 2.0  # a broken stream and the end of the process behind it come apart by less
-CONTEXT_LENGTH_DEFAULT_MAX = 8_192  # a longer context is granted to those who ask for it
 
 
 async def infer(hive: Hive, operation: operation_pb2.InferOperation) -> operation_pb2.InferResult:
@@ -96,11 +93,12 @@ async def wanted_for(
             reason="DEMAND_MALFORMED",
             hint="0 takes what there is",
         )
-    model = await hive.models.find(model_text)
+    reference = hive.models.reference(model_text)
+    model = await hive.models.find(reference)
     if model is None:
         if device:  # told before anything is fetched for it
             device_named(await hive.workers.devices(), device, hive.name)
-        model = await hive.models.pull(model_text)
+        model = await hive.models.pull(reference)
     if context_length > model.context_length:
         raise InvalidArgumentError(
             f"a context of {context_length} tokens; the model has {model.context_length}",
@@ -115,7 +113,7 @@ async def wanted_for(
         demand=Demand(
             weights_bytes=model.weights_bytes,
             kv_bytes_per_token=model.kv_bytes_per_token,
-            context_length=context_length or min(model.context_length, CONTEXT_LENGTH_DEFAULT_MAX),
+            context_length=context_length or default_context(model.context_length),
             cores=cores,
         ),
         device=device,
@@ -126,7 +124,7 @@ async def wanted_for(
 async def _worker_for(hive: Hive, operation: operation_pb2.InferOperation) -> Worker:
     if operation.worker_id:
         worker = hive.workers.get(operation.worker_id)
-        _check_worker(worker, operation)
+        _check_worker(hive, worker, operation)
         return worker
     keep_alive_s = wire.seconds(operation.keep_alive) if operation.HasField("keep_alive") else None
     wanted = await wanted_for(
@@ -135,7 +133,7 @@ async def _worker_for(hive: Hive, operation: operation_pb2.InferOperation) -> Wo
     return await hive.workers.serving(wanted)
 
 
-def _check_worker(worker: Worker, operation: operation_pb2.InferOperation) -> None:
+def _check_worker(hive: Hive, worker: Worker, operation: operation_pb2.InferOperation) -> None:
     spec = worker.spec
     if worker.state not in SERVING:
         raise FailedPreconditionError(
@@ -143,7 +141,7 @@ def _check_worker(worker: Worker, operation: operation_pb2.InferOperation) -> No
             reason="WORKER_NOT_READY",
             hint="leave `--worker` out: the hive chooses one",
         )
-    if parse(operation.model, home=Path.home()).text != spec.model:
+    if hive.models.reference(operation.model).text != spec.model:
         raise FailedPreconditionError(
             f"worker `{spec.id}` serves `{spec.alias or spec.model}`, not `{operation.model}`",
             reason="WORKER_MISMATCH",

@@ -7,6 +7,8 @@ from rbee.v1 import operation_pb2 as pb
 from rbee_hive.hive import Hive
 from rbee_hive.infer import infer, wanted_for
 from rbee_hive.models import wire as model_wire
+from rbee_hive.models.plan import planned
+from rbee_hive.models.upkeep import prune, take_in, verify_models
 from rbee_hive.wire import device_to_proto, worker_to_proto
 from rbee_shared.contracts import wire
 from rbee_shared.errors import InvalidArgumentError, UnimplementedError
@@ -39,6 +41,12 @@ async def _execute(hive: Hive, operation: pb.Operation) -> pb.Result:
             return pb.Result(model_get=await _model_get(hive, operation.model_get))
         case "model_delete":
             return pb.Result(model_delete=await _model_delete(hive, operation.model_delete))
+        case "model_verify":
+            return pb.Result(model_verify=await _model_verify(hive, operation.model_verify))
+        case "model_prune":
+            return pb.Result(model_prune=await _model_prune(hive, operation.model_prune))
+        case "model_import":
+            return pb.Result(model_import=await _model_import(hive, operation.model_import))
         case "worker_spawn":
             return pb.Result(worker_spawn=await _worker_spawn(hive, operation.worker_spawn))
         case "worker_list":
@@ -60,43 +68,80 @@ async def _execute(hive: Hive, operation: pb.Operation) -> pb.Result:
 async def _model_download(
     hive: Hive, operation: pb.ModelDownloadOperation
 ) -> pb.ModelDownloadResult:
-    _refuse_unsupported(operation)
-    was_present = await hive.models.find(operation.model) is not None
-    model = await hive.models.pull(operation.model)
-    return pb.ModelDownloadResult(
-        model=model_wire.model_to_proto(model, hive=hive.name), was_present=was_present
-    )
-
-
-def _refuse_unsupported(operation: pb.ModelDownloadOperation) -> None:
-    asked = {field.name for field, _ in operation.ListFields()} - {"model", "hive"}
-    if asked:
-        raise UnimplementedError(
-            f"this hive cannot keep {', '.join(sorted(asked))} yet", reason="TERMS_UNSUPPORTED"
+    if operation.rate_bytes_max < 0:
+        raise InvalidArgumentError(
+            "rate_bytes_max is negative", reason="RATE_MALFORMED", hint="0 is no limit"
         )
+    reference = hive.models.reference(
+        operation.model,
+        file=operation.file,
+        quantization=operation.quantization,
+        weights=operation.weights,
+    )
+    if operation.dry_run:
+        plan = await planned(reference, hive.models)
+        return pb.ModelDownloadResult(
+            plan=model_wire.plan_to_proto(plan, devices=await hive.workers.devices())
+        )
+    before = await hive.models.find(reference)
+    model = await hive.models.pull(reference, rate_bytes_max=operation.rate_bytes_max)
+    return pb.ModelDownloadResult(
+        model=model_wire.model_to_proto(model, hive=hive.name),
+        was_present=before is not None and before.folder == model.folder,
+    )
 
 
 async def _model_list(hive: Hive) -> pb.ModelListResult:
     models, faults = await hive.models.list()
     return pb.ModelListResult(
-        models=[model_wire.model_to_proto(model, hive=hive.name) for model in models],
+        models=model_wire.models_to_proto(models, hive=hive.name),
         faults=[model_wire.fault_to_proto(fault) for fault in faults],
     )
 
 
 async def _model_get(hive: Hive, operation: pb.ModelGetOperation) -> pb.ModelGetResult:
-    model = await hive.models.get(operation.model)
-    return pb.ModelGetResult(model=model_wire.model_to_proto(model, hive=hive.name, files=True))
+    model = await hive.models.get(hive.models.reference(operation.model))
+    devices = await hive.workers.devices()
+    return pb.ModelGetResult(
+        model=model_wire.model_to_proto(model, hive=hive.name, files=True),
+        fits=model_wire.fits_to_proto(model_wire.demand_of(model).memory_bytes, devices),
+    )
 
 
 async def _model_delete(hive: Hive, operation: pb.ModelDeleteOperation) -> pb.ModelDeleteResult:
-    model = await hive.models.find(operation.model)  # None where it is damaged, or not here
-    reference = model.reference if model else operation.model
+    reference = hive.models.reference(operation.model)
     if operation.force:
-        await hive.workers.release(reference)
-    users = [worker.spec.id for worker in hive.workers.users_of(reference)]
-    await hive.models.delete(operation.model, in_use_by=users)
-    return pb.ModelDeleteResult(reference=reference, freed_bytes=model.size_bytes if model else 0)
+        await hive.workers.release(reference.text)
+    users = [worker.spec.id for worker in hive.workers.users_of(reference.text)]
+    freed_bytes = await hive.models.delete(reference, in_use_by=users)
+    return pb.ModelDeleteResult(reference=reference.text, freed_bytes=freed_bytes)
+
+
+async def _model_verify(hive: Hive, operation: pb.ModelVerifyOperation) -> pb.ModelVerifyResult:
+    found = await verify_models(hive.models, operation.model, repair=operation.repair)
+    return pb.ModelVerifyResult(
+        model_count=found.model_count,
+        file_count=found.file_count,
+        faults=[
+            model_wire.fault_to_proto(fault, repaired=repaired) for fault, repaired in found.faults
+        ],
+    )
+
+
+async def _model_prune(hive: Hive, operation: pb.ModelPruneOperation) -> pb.ModelPruneResult:
+    in_use = {worker.spec.folder for worker in hive.workers.all()}
+    pruned = await prune(hive.models, in_use=in_use, dry_run=operation.dry_run)
+    return pb.ModelPruneResult(
+        paths=[pb.PrunedPath(path=str(path), size_bytes=size_bytes) for path, size_bytes in pruned],
+        freed_bytes=sum(size_bytes for _, size_bytes in pruned),
+    )
+
+
+async def _model_import(hive: Hive, operation: pb.ModelImportOperation) -> pb.ModelImportResult:
+    model, was_present = await take_in(hive.models, operation.path, weights=operation.weights)
+    return pb.ModelImportResult(
+        model=model_wire.model_to_proto(model, hive=hive.name), was_present=was_present
+    )
 
 
 async def _worker_spawn(hive: Hive, operation: pb.WorkerSpawnOperation) -> pb.WorkerSpawnResult:

@@ -14,6 +14,7 @@ from rbee.v1 import job_pb2
 from rbee_keeper import units
 from rbee_keeper.answer import Answer
 from rbee_keeper.document import shown
+from rbee_keeper.steps import is_part_measure
 from rbee_keeper.voice import voiced
 from rbee_shared.contracts import wire
 from rbee_shared.narration.event import Level, Mode, Narration
@@ -75,6 +76,8 @@ class PlainDisplay:
         if self._verbose:
             self._line(to_human(narration) + measure)
             return
+        if is_part_measure(narration):
+            return  # the measure of all is told too
         line = WORDS.get(narration.level, "") + narration.human + measure
         if narration.level >= Level.INFO and narration.human and self._is_news(narration, line):
             self._line(line)
@@ -160,4 +163,4 @@ def _measure(narration: Narration) -> str:
     progress = narration.progress
     if progress is None or progress.unit != "bytes" or not progress.total:
         return ""
-    return f" ({units.measure(progress)})"
+    return f" ({', '.join(filter(None, (units.measure(progress), units.pace(progress))))})"

@@ -3,12 +3,12 @@
 What stays on the screen is the answer, warnings, and a line for each step that took a while.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import (
     BarColumn,
-    Progress,
+    Progress as Bars,
     ProgressColumn,
     SpinnerColumn,
     Task,
@@ -21,14 +21,15 @@ from rich.text import Text
 from rbee.v1 import job_pb2
 from rbee_keeper import output, units
 from rbee_keeper.answer import Answer
-from rbee_keeper.steps import Step, advance
+from rbee_keeper.steps import Step, advance, ended, is_part_measure
 from rbee_keeper.voice import voiced
 from rbee_shared.contracts import wire
-from rbee_shared.narration.event import Level, Mode, Narration
+from rbee_shared.narration.event import Level, Mode, Narration, Progress
 from rbee_shared.narration.redact import clean
 
 LASTING_S = 1.0  # a step as long as this was waited for, and leaves a line
 BAR_WIDTH = 24
+ECHO = "^C"  # what a terminal writes by itself at an interrupt
 BARS_FROM_WIDTH = 60  # columns of the terminal; a narrower one has words and numbers only
 WORDS = {Level.WARN: ("warning", "yellow"), Level.ERROR: ("error", "red")}
 CHECK, CHECK_ASCII, CHECK_CUTE = "✓", "+", "\N{HONEYBEE}"
@@ -64,14 +65,15 @@ class LiveDisplay:
         self._check = CHECK_CUTE if mode == Mode.CUTE else CHECK
         if console.options.ascii_only:
             self._check = CHECK_ASCII
-        measure = _Measure(table_column=Column(no_wrap=True))
-        self._progress = Progress(
+        is_wide = console.width >= BARS_FROM_WIDTH
+        measure = _Measure(with_rate=is_wide)
+        self._bars = _Bars(
             SpinnerColumn(
                 "line" if console.options.ascii_only else "dots",
                 table_column=Column(no_wrap=True),
             ),
             _Words(),
-            *((_Bar(), measure, _Remaining()) if console.width >= BARS_FROM_WIDTH else (measure,)),
+            *((_Bar(), measure, _Remaining()) if is_wide else (measure,)),
             console=console,
             transient=True,
             redirect_stdout=False,  # what is written there is data, and must not turn into talk
@@ -95,18 +97,18 @@ class LiveDisplay:
     def narrate(self, narration: Narration) -> None:
         """Draw one step; a warning stays."""
         narration = voiced(clean(narration), self._mode)
-        if narration.level < Level.INFO:
+        if narration.level < Level.INFO and not is_part_measure(narration):
             return
         if narration.level in WORDS:
             word, style = WORDS[narration.level]
             self._answer.pause()
-            self._progress.console.print(Text.assemble((word, style), f": {narration.human}"))
+            self._bars.console.print(Text.assemble((word, style), f": {narration.human}"))
             return
         self._draw(narration)
 
     def redraw(self) -> None:
         """Draw now what is drawn a moment later anyway."""
-        self._progress.refresh()
+        self._bars.refresh()
 
     def close(self) -> None:
         """Take the steps away and end the answer's last line."""
@@ -128,13 +130,13 @@ class LiveDisplay:
         # a task with a measure and one without are two: rich never forgets a total
         shown = {(step.number, step.has_total()): step for step in self._steps}
         for key in self._tasks.keys() - shown.keys():
-            self._progress.remove_task(self._tasks.pop(key))
+            self._bars.remove_task(self._tasks.pop(key))
         for key, step in shown.items():
             measure = step.progress if step.has_total() else None
             if key not in self._tasks:
                 total = measure.total if measure else None
-                self._tasks[key] = self._progress.add_task(step.human, total=total)
-            self._progress.update(
+                self._tasks[key] = self._bars.add_task(step.human, total=total)
+            self._bars.update(
                 self._tasks[key],
                 description=step.human,
                 completed=measure.done if measure else 0,
@@ -146,28 +148,46 @@ class LiveDisplay:
         for step in done:
             if step.action and step.label and time_s - step.begin_s >= self._lasting_s:
                 mark = Text(f"{self._check} ", style="green")
-                self._progress.console.print(mark + Text(step.summary(), style="default"))
+                self._bars.console.print(mark + Text(step.summary(), style="default"))
 
     def _start(self) -> None:
         if not self._is_drawing:
             self._answer.pause()
-            self._progress.start()
+            self._bars.start()
             self._is_drawing = True
 
     def _leave(self, time_s: float) -> None:
         if self._is_drawing:
-            done, self._steps = self._steps, []
-            self._tick(done, time_s)
+            self._tick(ended(self._steps), time_s)
         self._stop()
 
     def _stop(self) -> None:
         if self._is_drawing:
-            self._progress.stop()
+            self._bars.stop()
             self._is_drawing = False
         for task in self._tasks.values():
-            self._progress.remove_task(task)
+            self._bars.remove_task(task)
         self._tasks.clear()
         self._steps = []
+
+
+class _Bars(Bars):
+    """Rows that leave room for an interrupt's echo: else it begins a row that stays."""
+
+    def get_renderable(self) -> RenderableType:
+        return _Narrower(super().get_renderable())
+
+
+@dataclass(frozen=True, slots=True)
+class _Narrower:
+    """What it holds, in a little less than the width that there is."""
+
+    held: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(
+            self.held, options.update_width(max(1, options.max_width - len(ECHO)))
+        )
 
 
 class _Words(ProgressColumn):
@@ -189,21 +209,31 @@ class _Bar(ProgressColumn):
 
 
 class _Measure(ProgressColumn):
-    """Bytes with their rate, or steps."""
+    """Bytes with their rate, or steps. The rate is the teller's, else as it is seen here."""
+
+    def __init__(self, *, with_rate: bool) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self._with_rate = with_rate
 
     def render(self, task: Task) -> Text:
-        measure = task.fields.get("measure")
+        measure: Progress | None = task.fields.get("measure")
         if not measure:
             return Text()
-        rate = f", {units.size(task.speed)}/s" if measure.unit == "bytes" and task.speed else ""
-        return Text(units.measure(measure) + rate)
+        has_rate = self._with_rate and measure.unit == "bytes" and not task.finished
+        speed = (measure.rate or task.speed) if has_rate else None
+        return Text(units.measure(measure) + (f", {units.rate(speed)}" if speed else ""))
 
 
 class _Remaining(TimeRemainingColumn):
-    """The time that is left, where there is a measure."""
+    """The time that is left, where there is a measure; the teller's, else as it is seen here."""
 
     def __init__(self) -> None:
         super().__init__(table_column=Column(no_wrap=True))
 
     def render(self, task: Task) -> Text:
-        return super().render(task) if task.total and not task.finished else Text()
+        measure: Progress | None = task.fields.get("measure")
+        if not measure or task.finished:
+            return Text()
+        if measure.remaining_s is not None:
+            return Text(units.clock(measure.remaining_s), style="progress.remaining")
+        return super().render(task)

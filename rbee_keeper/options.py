@@ -13,10 +13,23 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show everything that is told on the way.")
 ]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="An alias (smollm2) or a reference.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="An alias (smollm2), a repository (org/repo), a GGUF file, or a full reference.",
+    ),
+]
 Hive = Annotated[
     str,
     typer.Option("--hive", metavar="NAME", help="The machine; the queen chooses if not given."),
+]
+StoreHive = Annotated[
+    str, typer.Option("--hive", metavar="NAME", help="The machine; this one if not given.")
+]
+AnyHive = Annotated[
+    str,
+    typer.Option("--hive", metavar="NAME", help="Look on this machine only; on all if not given."),
 ]
 Device = Annotated[
     str,
@@ -29,6 +42,10 @@ INT32_MAX = 2**31 - 1  # the contract's whole numbers
 INT64_MAX = 2**63 - 1
 DURATION_S_MAX = 36_500 * 86_400.0  # a hundred years, more than any queen takes
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_RATE = re.compile(r"(\d+(?:\.\d+)?) *(?:([kmgt])(i?b)?|b?)(?:/s)?", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_DECIMAL, _BINARY = 1000, 1024
+WEIGHTS = ("int8", "exact", "f32")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 
 
@@ -45,6 +62,38 @@ def parse_duration(text: str) -> float:
     if duration_s > DURATION_S_MAX:
         raise typer.BadParameter("a duration is at most a hundred years")
     return duration_s
+
+
+def parse_rate(text: str) -> int:
+    """Return the bytes a second of `500K`, `10M`, `1.5GiB` or `20MB/s`; 0 is no limit.
+
+    `K`, `M`, `G` and `T` alone are binary, as other fetchers have them; `MB` is a million bytes.
+
+    Raises:
+        typer.BadParameter: it is none of these, less than a byte, or too much.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter("a rate is in bytes a second, like 500K, 10M or 1.5GiB")
+    step = _DECIMAL if (match[3] or "").lower() == "b" else _BINARY
+    rate = float(match[1]) * step ** _POWERS[(match[2] or "").lower()]
+    if 0 < rate < 1:
+        raise typer.BadParameter("a rate is at least a byte a second; 0 is no limit")
+    if rate >= INT64_MAX:
+        raise typer.BadParameter("a rate is less than 8 EiB a second; 0 is no limit")
+    return int(rate)
+
+
+def parse_weights(text: str) -> str:
+    """Return how a GGUF file is converted.
+
+    Raises:
+        typer.BadParameter: there is no such way.
+    """
+    word = text.strip().lower()
+    if word not in WEIGHTS:
+        raise typer.BadParameter(f"'{text}' is not one of {', '.join(WEIGHTS)}")
+    return word
 
 
 def number(minimum: int = 0, maximum: int = INT32_MAX) -> Callable[[str], int]:
@@ -96,6 +145,15 @@ Timeout = Annotated[
         parser=parse_duration,
         metavar="DURATION",
         help="Stop the job after so long: 30s, 5m, 1h.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        parser=parse_weights,
+        metavar="KIND",
+        help="How a GGUF file is converted: int8, exact or f32.",
     ),
 ]
 KeepAlive = Annotated[

@@ -69,6 +69,11 @@ def show_gap() -> None:
     sys.stdout.write("\n")
 
 
+def show_line(text: str) -> None:
+    """Print one line."""
+    sys.stdout.write(clean_text(text) + "\n")
+
+
 def show_json(document: Any) -> None:
     """Print one JSON document."""
     sys.stdout.write(to_json(document, indent=2) + "\n")

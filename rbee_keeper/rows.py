@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from rbee.v1 import device_pb2, hive_pb2, job_pb2, model_pb2, worker_pb2
+from rbee.v1 import device_pb2, hive_pb2, job_pb2, worker_pb2
 from rbee_shared.contracts import wire
 
 
@@ -15,7 +15,7 @@ def worker_row(worker: worker_pb2.Worker) -> dict[str, Any]:
         "model": worker.model,
         "alias": worker.alias,
         "device": worker.device,
-        "state": _word(worker_pb2.WorkerState.Name, worker.state, "WORKER_STATE_"),
+        "state": enum_word(worker_pb2.WorkerState.Name, worker.state, "WORKER_STATE_"),
         "pid": worker.pid,
         "cores": worker.cores,
         "memory_bytes": worker.resident_memory_bytes,
@@ -30,31 +30,12 @@ def worker_row(worker: worker_pb2.Worker) -> dict[str, Any]:
     }
 
 
-def model_row(model: model_pb2.Model) -> dict[str, Any]:
-    """Return a model, without its files."""
-    return {
-        "alias": model.alias,
-        "reference": model.reference,
-        "hive": model.hive,
-        "state": _word(model_pb2.ModelState.Name, model.state, "MODEL_STATE_"),
-        "revision": model.revision,
-        "architecture": model.architecture,
-        "parameters": model.parameter_count,
-        "quantization": model.quantization,
-        "context_length": model.context_length,
-        "licence": model.licence,
-        "size_bytes": model.size_bytes,
-        "required_memory_bytes": model.required_memory_bytes,
-        "create_time": wire.iso(model.create_time),
-    }
-
-
 def device_row(hive: str, device: device_pb2.Device) -> dict[str, Any]:
     """Return a device of a hive."""
     return {
         "hive": hive,
         "id": device.id,
-        "kind": _word(device_pb2.DeviceKind.Name, device.kind, "DEVICE_KIND_"),
+        "kind": enum_word(device_pb2.DeviceKind.Name, device.kind, "DEVICE_KIND_"),
         "name": device.name,
         "cores": device.cores,
         "memory_bytes": device.memory_bytes,
@@ -69,7 +50,7 @@ def hive_row(hive: hive_pb2.Hive) -> dict[str, Any]:
     heard = hive.HasField("last_heartbeat_time")
     return {
         "name": hive.name,
-        "state": _word(hive_pb2.HiveState.Name, hive.state, "HIVE_STATE_"),
+        "state": enum_word(hive_pb2.HiveState.Name, hive.state, "HIVE_STATE_"),
         "address": hive.address,
         "version": snapshot.version,
         "platform": snapshot.platform,
@@ -89,8 +70,8 @@ def job_row(job: job_pb2.Job) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": job.id,
         "kind": kind,
-        "state": _word(job_pb2.JobState.Name, job.state, "JOB_STATE_"),
-        "model": getattr(asked, "model", ""),
+        "state": enum_word(job_pb2.JobState.Name, job.state, "JOB_STATE_"),
+        "model": getattr(asked, "model", "") or getattr(asked, "path", ""),
         "hive": job.hive,
         "create_time": wire.iso(job.create_time),
         "start_time": wire.iso(job.start_time) if job.HasField("start_time") else None,
@@ -104,7 +85,8 @@ def job_row(job: job_pb2.Job) -> dict[str, Any]:
     return row
 
 
-def _word(name_of: Callable[[Any], str], value: int, prefix: str) -> str:
+def enum_word(name_of: Callable[[Any], str], value: int, prefix: str) -> str:
+    """Return the name of an enum's value, without what all its names begin with."""
     try:
         return name_of(value).removeprefix(prefix).lower()
     except ValueError:  # a newer queen may name what this version does not know

@@ -36,6 +36,27 @@ def measure(progress: Progress) -> str:
     return f"{done}{between} of {total} {total_unit}"
 
 
+def rate(bytes_per_second: float) -> str:
+    """Return a rate in binary units."""
+    return f"{size(bytes_per_second)}/s"
+
+
+def pace(progress: Progress) -> str:
+    """Return how fast bytes come and how long they still take; empty where nobody knows."""
+    if not progress.rate or progress.unit != "bytes":
+        return ""
+    if not progress.remaining_s:
+        return rate(progress.rate)
+    return f"{rate(progress.rate)}, {span(max(1, round(progress.remaining_s)))} left"
+
+
+def clock(span_s: float) -> str:
+    """Return a length of time as a clock counts it: `1:02:03`."""
+    minutes, seconds = divmod(round(span_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
 def span(span_s: float) -> str:
     """Return a length of time in at most its two largest units: `2 hours 5 minutes`."""
     if span_s < SPANS[-2][1]:
@@ -47,7 +68,7 @@ def span(span_s: float) -> str:
         if words and not count:
             break
         if count:
-            words.append(_counted(count, name))
+            words.append(counted(count, name))
         if len(words) == UNITS_SHOWN:
             break
     return " ".join(words)
@@ -60,8 +81,13 @@ def age(iso: str, now_s: float) -> str:
     if distance_s < NOW_S:
         return "just now"
     name, length_s = next(each for each in SPANS if distance_s >= each[1])
-    words = _counted(int(distance_s / length_s), name)
+    words = counted(int(distance_s / length_s), name)
     return f"{words} ago" if moment_s < now_s else f"in {words}"
+
+
+def counted(count: int, name: str) -> str:
+    """Return a number of things: `1 file`, `2 files`."""
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def _scaled(size_bytes: float) -> tuple[str, str]:
@@ -70,7 +96,3 @@ def _scaled(size_bytes: float) -> tuple[str, str]:
         size_bytes /= STEP
         index += 1
     return (f"{size_bytes:.0f}" if index == 0 else f"{size_bytes:.1f}", SIZES[index])
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count} {name}" if count == 1 else f"{count} {name}s"

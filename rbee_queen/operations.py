@@ -6,11 +6,13 @@ Work is done by hives: the queen chooses one, or asks all of them and joins what
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from rbee.v1 import job_pb2, operation_pb2 as pb
 from rbee_queen import wire
 from rbee_queen.fleet import HiveState
 from rbee_queen.hive_link import HiveLink
+from rbee_queen.naming import in_full, told
 from rbee_queen.placement import Request, place
 from rbee_queen.queen import Queen
 from rbee_shared.errors import (
@@ -49,6 +51,7 @@ async def execute(queen: Queen, operation: pb.Operation) -> pb.Result:
         RbeeError: why it cannot be done.
         UnimplementedError: this queen does not know how.
     """
+    operation = in_full(operation, home=Path.home(), aliases=queen.aliases)
     match operation.WhichOneof("kind"):
         case "infer":
             return await _infer(queen, operation)
@@ -138,7 +141,7 @@ async def _infer(queen: Queen, operation: pb.Operation) -> pb.Result:
         "{model} goes to hive {hive}: {why}",
         target=chosen.hive,
         level=Level.DEBUG,
-        model=asked.model,
+        model=told(asked.model, home=Path.home(), aliases=queen.aliases),
         hive=chosen.hive,
         why=chosen.reason,
         cute="{model} flies to hive {hive}: {why}",

@@ -22,6 +22,7 @@ from rbee_shared.limits import JOURNAL_KEPT_S
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_shared.paths import Paths
+from rbee_shared.references.reference import NO_ALIASES
 from rbee_shared.settings import Settings
 
 RESTART_S, RESTART_S_MAX = 1.0, 60.0  # between two looks at a hive that died
@@ -31,9 +32,15 @@ class Queen:
     """The control plane of one user. Made by `opened_queen`."""
 
     def __init__(
-        self, links: Mapping[str, HiveLink], watch: Watch, *, kept_s: float = JOURNAL_KEPT_S
+        self,
+        links: Mapping[str, HiveLink],
+        watch: Watch,
+        *,
+        kept_s: float = JOURNAL_KEPT_S,
+        aliases: Mapping[str, str] = NO_ALIASES,
     ) -> None:
         self._links = links
+        self.aliases = aliases
         self._start_time_s = time.time()
         self.watch = watch
         self.addresses: list[str] = []
@@ -71,7 +78,12 @@ async def opened_queen(
         else:
             link = await stack.enter_async_context(embedded_hive(paths, settings))
         watch = await stack.enter_async_context(watching([link]))
-        yield Queen({link.name: link}, watch, kept_s=settings.queen_jobs_kept_s)
+        yield Queen(
+            {link.name: link},
+            watch,
+            kept_s=settings.queen_jobs_kept_s,
+            aliases=settings.aliases,
+        )
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""`rbee.json`: what a worker must know of a converted model besides its graph and tokenizer."""
+"""`rbee.json`: what a worker must know of a model besides its graph and tokenizer."""
 
 import json
 import os
@@ -10,7 +10,9 @@ from typing import Any
 from rbee_shared.errors import DataLossError
 
 FILE_NAME = "rbee.json"
-FORMAT = 1
+FORMAT = 2
+LAYOUTS = ("rbee", "genai", "transformers")
+KV_VALUE_BYTES = (4, 2)
 COUNTS = (
     "parameters",
     "layers",
@@ -21,6 +23,7 @@ COUNTS = (
     "vocab_size",
     "context_length",
 )
+TEXTS = ("name", "architecture", "quantization", "licence", "layout", "graph")
 
 
 class ModelDamagedError(DataLossError):
@@ -32,7 +35,12 @@ class ModelDamagedError(DataLossError):
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """What a model is. Lengths in tokens; `eos_token_ids` end an answer."""
+    """What a model is. Lengths in tokens; `eos_token_ids` end an answer.
+
+    `layout` is where the folder's form comes from: our converter, onnxruntime-genai, or
+    transformers.js. `graph` is the path of the graph in the folder, `kv_value_bytes` the size of
+    one number in the KV cache.
+    """
 
     name: str
     architecture: str
@@ -50,6 +58,9 @@ class ModelDescription:
     eos_token_ids: tuple[int, ...]
     add_bos: bool
     chat_template: str | None
+    layout: str = "rbee"
+    graph: str = "model.onnx"
+    kv_value_bytes: int = 4
 
     @classmethod
     def read(cls, folder: Path) -> "ModelDescription":
@@ -74,7 +85,7 @@ class ModelDescription:
 
     def _check(self) -> None:
         kinds: dict[str, type | UnionType] = {
-            **dict.fromkeys(("name", "architecture", "quantization", "licence"), str),
+            **dict.fromkeys(TEXTS, str),
             **dict.fromkeys(COUNTS, int),
             "bos_token_id": int | None,
             "add_bos": bool,
@@ -85,6 +96,8 @@ class ModelDescription:
         ends: tuple[Any, ...] = self.eos_token_ids
         if not all(isinstance(each, int) for each in ends):
             wrong.append("eos_token_ids")
+        wrong += ["layout"] if self.layout not in LAYOUTS else []
+        wrong += ["kv_value_bytes"] if self.kv_value_bytes not in KV_VALUE_BYTES else []
         if wrong:
             raise ModelDamagedError(f"`{FILE_NAME}` of the model: `{wrong[0]}` makes no sense")
 

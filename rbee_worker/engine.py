@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from rbee_shared.errors import InvalidArgumentError, RbeeError
+from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_worker.description import ModelDescription
 from rbee_worker.device import Device
@@ -76,7 +77,7 @@ class Engine:
         put = asyncio.get_running_loop().call_soon_threadsafe
         task = Task(
             sequence,
-            self._tokenizer.stream(),
+            self._tokenizer.stream(sequence.prompt),
             StopStrings(request.sampling.stop),
             partial(put, outputs.put_nowait),
         )
@@ -147,7 +148,7 @@ async def opened_engine(
     """Load a model for the block, warm it up, and answer with it.
 
     Args:
-        folder: a converted model.
+        folder: a model with `rbee.json`.
         device: where it runs, there or not at all.
         threads: cores granted.
         max_len: tokens that the context holds; 0 for what the model has.
@@ -181,6 +182,14 @@ async def opened_engine(
         context=length,
         cute="the comb is full after {seconds:.1f} s, with room for {context} tokens",
         story='"I know it all, and hold {context} tokens", says the worker after {seconds:.1f} s',
+    )
+    narrate(
+        "model_layout",
+        "the graph is of the layout {layout}, its KV cache is {style}",
+        target=str(device),
+        level=Level.DEBUG,
+        layout=description.layout,
+        style=session.style.value,
     )
     engine = Engine(StepLoop(session, frozenset(description.eos_token_ids)), tokenizer)
     engine.start()

@@ -1,15 +1,13 @@
 """One ONNX Runtime session with its KV cache. The only file that knows onnxruntime.
 
-The cache is one buffer a layer, [slots, kv_heads, max_len, head_dim], bound by pointer as input and
-output at once, so a run writes its keys and values in place and nothing is copied. ONNX Runtime
-falls back to the CPU without an error when a provider cannot start: after loading, the provider in
-use must be the one asked for.
+The graph says how its cache is held (`layouts/signature.py`). ONNX Runtime falls back to the CPU
+without an error when a provider cannot start: after loading, the provider in use must be the one
+asked for.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as untyped_onnxruntime
@@ -18,15 +16,20 @@ from numpy.typing import NDArray
 from rbee_shared.errors import FailedPreconditionError, RbeeError, UnimplementedError
 from rbee_worker.description import ModelDamagedError, ModelDescription
 from rbee_worker.device import Device
+from rbee_worker.layouts.buffers import Caches
+from rbee_worker.layouts.confined import check_confined
+from rbee_worker.layouts.graph_file import GraphFile
+from rbee_worker.layouts.growing_cache import GrowingCache
+from rbee_worker.layouts.own_cache import OwnCache
+from rbee_worker.layouts.shared_cache import SharedCache
+from rbee_worker.layouts.signature import Signature, Style, signature_of
 
 ort: Any = untyped_onnxruntime
 
 Floats = NDArray[np.float32]
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-MODEL_FILE = "model.onnx"
-STEP_INPUTS = {"input_ids", "seqlens_k", "total_len", "logit_pos"}
-BINDINGS_KEPT_MAX = 8  # building one costs more than a millisecond
+LOGIT_BYTES_MAX = 64 * 1024 * 1024  # of one run, where a graph puts out logits for every token
 SEVERITY_FATAL = 4  # what it would print about a failed provider, we say better
 
 
@@ -50,16 +53,8 @@ class ComputeError(RbeeError):
     hint = "a shorter prompt or context needs less memory"
 
 
-@dataclass(slots=True)
-class _Bound:
-    """A binding and the arrays that it reads and writes, which keep their places in memory."""
-
-    binding: Any
-    ids: NDArray[np.int64]
-    seqlens: NDArray[np.int32]
-    total: NDArray[np.int32]
-    logit_positions: NDArray[np.int64]
-    logits: Floats
+class _Cache(Protocol):
+    def forward(self, tokens: Sequence[int], past: int) -> Floats: ...
 
 
 class Session:
@@ -77,19 +72,25 @@ class Session:
         """Load the model; takes seconds.
 
         Raises:
-            ModelDamagedError: a file is missing or cannot be read.
+            ModelDamagedError: a file is missing, cannot be read, or is not what is described.
+            OutsideFolderError: the graph names data that is not in the folder.
             ProviderUnavailableError: the device is not the one in use afterwards.
             UnimplementedError: the graph is of a layout that is not known here.
+            GraphTooLargeError: the graph is larger than any that is known.
         """
         self.max_len = max_len
-        self._description = description
-        self._device = device
-        self._session: Any = _load(folder, device, threads)
-        self._check_layout()
-        shape = (1, description.kv_heads, max_len, description.head_dim)
-        # zeros come as untouched pages: memory is taken as tokens come
-        self._caches = [np.zeros(shape, np.float32) for _ in range(2 * description.layers)]
-        self._bindings: dict[int, _Bound] = {}
+        graph = GraphFile.read(folder, description.graph)
+        check_confined(folder, graph)  # again: files change after they were described
+        signature = signature_of(graph)
+        _check_described(description, signature)
+        self.style = signature.style
+        row_bytes = description.vocab_size * 4
+        rows_max = LOGIT_BYTES_MAX // row_bytes if signature.puts_out_all else max_len
+        self._run_tokens_max = max(1, rows_max)
+        path = graph.path
+        del graph  # it may hold weights
+        self._session: Any = _load(path, device, threads)
+        self._cache = self._held(signature, description)
 
     def forward(self, tokens: Sequence[int], past: int) -> Floats:
         """Run the model over tokens that follow `past` others, and return the last one's logits.
@@ -104,62 +105,37 @@ class Session:
         Raises:
             ComputeError: it could not be computed.
         """
-        bound = self._bindings.get(len(tokens)) or self._bind(len(tokens))
-        bound.ids[0] = tokens
-        bound.seqlens[0] = past + len(tokens) - 1
-        bound.total[...] = past + len(tokens)
-        bound.logit_positions[0] = len(tokens) - 1
+        cut = self._run_tokens_max
+        for begin in range(0, len(tokens) - cut, cut):
+            self._cache.forward(tokens[begin : begin + cut], past + begin)
+        rest = (len(tokens) - 1) // cut * cut
+        return self._cache.forward(tokens[rest:] if rest else tokens, past + rest)
+
+    def _held(self, signature: Signature, description: ModelDescription) -> _Cache:
+        heads, size = description.kv_heads, description.head_dim
+        binding = self._session.io_binding
+        if signature.style is Style.COMPAT:
+            return GrowingCache(binding, self._run, signature, kv_heads=heads, head_dim=size)
+        caches = Caches(signature, kv_heads=heads, head_dim=size, max_len=self.max_len)
+        if signature.style is Style.SHARED:
+            return SharedCache(binding, self._run, caches, signature.kinds)
+        return OwnCache(binding, self._run, caches, description.vocab_size)
+
+    def _run(self, binding: Any) -> None:
         try:
-            self._session.run_with_iobinding(bound.binding)
+            self._session.run_with_iobinding(binding)
         except Exception as error:  # onnxruntime's errors have no base of their own
             raise ComputeError(f"the model could not be run: {_first_line(error)}") from error
-        return bound.logits[0]
-
-    def _bind(self, length: int) -> _Bound:
-        binding: Any = self._session.io_binding()
-        bound = _Bound(
-            binding,
-            ids=np.zeros((1, length), np.int64),
-            seqlens=np.zeros(1, np.int32),
-            total=np.zeros((), np.int32),
-            logit_positions=np.zeros(1, np.int64),
-            logits=np.zeros((1, self._description.vocab_size), np.float32),
-        )
-        for name, array in (
-            ("input_ids", bound.ids),
-            ("seqlens_k", bound.seqlens),
-            ("total_len", bound.total),
-            ("logit_pos", bound.logit_positions),
-        ):
-            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        logits = bound.logits
-        binding.bind_output("logits", "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
-        for index, cache in enumerate(self._caches):
-            layer, part = index // 2, ("key", "value")[index % 2]
-            place = ("cpu", 0, np.float32, cache.shape, cache.ctypes.data)
-            binding.bind_input(f"past_key_values.{layer}.{part}", *place)
-            binding.bind_output(f"present.{layer}.{part}", *place)
-        if len(self._bindings) >= BINDINGS_KEPT_MAX:
-            del self._bindings[next(iter(self._bindings))]
-        self._bindings[length] = bound
-        return bound
-
-    def _check_layout(self) -> None:
-        names = {each.name for each in self._session.get_inputs()}
-        caches = {
-            f"past_key_values.{layer}.{part}"
-            for layer in range(self._description.layers)
-            for part in ("key", "value")
-        }
-        if wrong := names ^ (STEP_INPUTS | caches):
-            raise UnimplementedError(
-                f"the graph's inputs are not known: {', '.join(sorted(wrong)[:5])}",
-                reason="LAYOUT_UNSUPPORTED",
-                hint="a model that rbee converted from a GGUF has the layout that is",
-            )
 
 
-def _load(folder: Path, device: Device, threads: int) -> Any:
+def _check_described(description: ModelDescription, signature: Signature) -> None:
+    for name in ("layers", "kv_heads", "head_dim", "vocab_size"):
+        found, said = getattr(signature, name), getattr(description, name)
+        if found not in (None, said):
+            raise ModelDamagedError(f"the model is described with {name} {said}, it has {found}")
+
+
+def _load(path: Path, device: Device, threads: int) -> Any:
     provider = PROVIDERS[device.kind]
     if provider not in ort.get_available_providers():
         raise ProviderUnavailableError(device, "this ONNX Runtime was built without it")
@@ -174,20 +150,27 @@ def _load(folder: Path, device: Device, threads: int) -> Any:
         ort.preload_dlls()
         settings = {"device_id": str(device.index)}
     ort.set_default_logger_severity(SEVERITY_FATAL)
-    if not (folder / MODEL_FILE).is_file():
-        raise ModelDamagedError(f"the model has no `{MODEL_FILE}`")
     try:
-        session: Any = ort.InferenceSession(
-            str(folder / MODEL_FILE), options, providers=[(provider, settings)]
-        )
+        session: Any = ort.InferenceSession(str(path), options, providers=[(provider, settings)])
     except Exception as error:  # onnxruntime's errors have no base of their own
-        if device.kind == "cuda":
-            raise ProviderUnavailableError(device, _first_line(error)) from error
-        raise ModelDamagedError(f"the model cannot be loaded: {_first_line(error)}") from error
+        raise _load_error(error, device, path) from error
     in_use = session.get_providers()[0]
     if in_use != provider:
         raise ProviderUnavailableError(device, f"ONNX Runtime would use {in_use}")
     return session
+
+
+def _load_error(error: Exception, device: Device, path: Path) -> RbeeError:
+    said = _first_line(error).replace(str(path), path.name)
+    if type(error).__name__ == "NotImplemented":
+        return UnimplementedError(
+            f"ONNX Runtime cannot compute the graph on `{device}`: {said}",
+            reason="OPERATOR_UNSUPPORTED",
+            hint="another variant of the model may do: int8, int4, or float32",
+        )
+    if device.kind == "cuda":
+        return ProviderUnavailableError(device, said)
+    return ModelDamagedError(f"the model cannot be loaded: {said}")
 
 
 def _first_line(error: Exception) -> str:

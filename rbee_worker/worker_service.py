@@ -67,7 +67,7 @@ class WorkerService(rpc.WorkerServiceServicer):
         self, request: pb.WatchWorkerRequest, context: Context
     ) -> AsyncGenerator[pb.WatchWorkerResponse]:
         process = psutil.Process()
-        while True:
+        while not self._runner.is_closed:  # a server that stops waits for its streams
             yield pb.WatchWorkerResponse(
                 model=self._model,
                 load=wire.load_to_proto(self._engine.load, slots=SLOTS),
@@ -82,7 +82,8 @@ class WorkerService(rpc.WorkerServiceServicer):
         deadline_s = clock() + SNAPSHOT_INTERVAL_S
         while True:
             await asyncio.sleep(LOAD_SPACING_S)
-            if (load.running, load.waiting) != seen or clock() >= deadline_s:
+            has_changed = (load.running, load.waiting) != seen or self._runner.is_closed
+            if has_changed or clock() >= deadline_s:
                 return
 
     async def _answer(self, request: Request, _: operation_pb2.Operation) -> operation_pb2.Result:

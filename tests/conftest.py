@@ -16,6 +16,8 @@ import pytest
 
 from rbee_shared.lifecycle import ready
 
+NO_HUB = "http://127.0.0.1:9"  # whoever has no hub of their own has none
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add how many random histories are played."""
@@ -80,6 +82,8 @@ def environment_of(folder: Path, **more: str) -> dict[str, str]:
     """Return an environment in which rbee keeps to `folder`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RBEE_")}
     return {
+        "HF_ENDPOINT": NO_HUB,
+        "HF_HOME": str(folder / "hf"),
         **kept,
         "RBEE_HOME": str(folder),
         "RBEE_QUEEN_LISTEN": "127.0.0.1:0",

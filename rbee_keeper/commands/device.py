@@ -4,7 +4,7 @@ from rbee.v1 import operation_pb2 as pb
 from rbee_keeper import output, queen
 from rbee_keeper.blocking import blocking
 from rbee_keeper.lazy import noun
-from rbee_keeper.options import Hive, Json
+from rbee_keeper.options import AnyHive, Json
 from rbee_keeper.output import Column
 from rbee_keeper.rows import device_row
 
@@ -28,7 +28,7 @@ def devices() -> None:
 @app.command("list")
 @app.command("ls", hidden=True)
 @blocking
-async def list_devices(hive: Hive = "", as_json: Json = False) -> None:
+async def list_devices(hive: AnyHive = "", as_json: Json = False) -> None:
     """List the devices of all hives; what is not there is not listed.
 
     Example: rbee device list

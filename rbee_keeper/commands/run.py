@@ -9,7 +9,7 @@ import typer
 
 from rbee.v1 import inference_pb2, job_pb2, operation_pb2 as pb
 from rbee_client import Client
-from rbee_keeper import output, queen
+from rbee_keeper import here, output, queen
 from rbee_keeper.blocking import blocking
 from rbee_keeper.display import Display, opened_display
 from rbee_keeper.follow import run_job
@@ -117,7 +117,11 @@ async def run(
         stop=stop or (),
     )
     asked = pb.InferOperation(
-        model=model, sampling=sampling, hive=hive, device=device, worker_id=worker
+        model=here.named(model, hive),
+        sampling=sampling,
+        hive=hive,
+        device=device,
+        worker_id=worker,
     )
     if keep_alive is not None:
         asked.keep_alive.CopyFrom(wire.duration(keep_alive))

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from rbee.v1 import operation_pb2 as pb
-from rbee_keeper import output, queen
+from rbee_keeper import here, output, queen
 from rbee_keeper.blocking import blocking
 from rbee_keeper.display import opened_display
 from rbee_keeper.follow import run_job
 from rbee_keeper.lazy import noun, verb
 from rbee_keeper.options import (
+    AnyHive,
     Device,
     Hive,
     Json,
@@ -73,7 +74,11 @@ async def spawn(
     Example: rbee worker spawn smollm2 --device cpu:0
     """
     asked = pb.WorkerSpawnOperation(
-        model=model, hive=hive, device=device, cores=cores, context_length=context
+        model=here.named(model, hive),
+        hive=hive,
+        device=device,
+        cores=cores,
+        context_length=context,
     )
     if keep_alive is not None:
         asked.keep_alive.CopyFrom(wire.duration(keep_alive))
@@ -92,7 +97,7 @@ async def spawn(
 @app.command("ls", hidden=True)
 @ps_app.command()
 @blocking
-async def list_workers(hive: Hive = "", as_json: Json = False) -> None:
+async def list_workers(hive: AnyHive = "", as_json: Json = False) -> None:
     """List the workers.
 
     Example: rbee ps
@@ -106,7 +111,7 @@ async def list_workers(hive: Hive = "", as_json: Json = False) -> None:
 
 @app.command("show")
 @blocking
-async def show(worker_id: WorkerId, hive: Hive = "", as_json: Json = False) -> None:
+async def show(worker_id: WorkerId, hive: AnyHive = "", as_json: Json = False) -> None:
     """Show all that is known of a worker.
 
     Example: rbee worker show w-3f9a2c
@@ -123,7 +128,7 @@ async def show(worker_id: WorkerId, hive: Hive = "", as_json: Json = False) -> N
 @blocking
 async def remove(
     worker_id: WorkerId,
-    hive: Hive = "",
+    hive: AnyHive = "",
     force: Annotated[
         bool, typer.Option("--force", help="Do not wait for what it is doing.")
     ] = False,
@@ -146,7 +151,7 @@ async def remove(
 @blocking
 async def logs(
     worker_id: WorkerId,
-    hive: Hive = "",
+    hive: AnyHive = "",
     lines: Annotated[
         int,
         typer.Option(

@@ -7,30 +7,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from rbee_shared.errors import (
-    FailedPreconditionError,
-    RbeeError,
-    ResourceExhaustedError,
-    UnimplementedError,
-)
+from rbee_shared.errors import FailedPreconditionError, RbeeError, ResourceExhaustedError
 from rbee_shared.narration.event import Progress
 from rbee_shared.narration.narrate import narrate
+from rbee_worker.convert.decoder import Decoder
+from rbee_worker.convert.forms import Precision, quantization
 from rbee_worker.convert.gguf import GgufFile
 from rbee_worker.convert.graph import DATA_FILE, Graph
-from rbee_worker.convert.llama import Llama
 from rbee_worker.convert.shape import Shape, shape_of
 from rbee_worker.convert.tokenizer import to_json
 from rbee_worker.convert.vocabulary import Vocabulary, vocabulary_of
 from rbee_worker.description import ModelDescription
 
-ARCHITECTURE = "llama"
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
-QUANTIZATION = "int8-block32"
+MATRIX_RANK = 2
 
 
-def convert(source: Path, folder: Path) -> ModelDescription:
+def convert(source: Path, folder: Path, precision: Precision = Precision.INT8) -> ModelDescription:
     """Convert the GGUF `source` into the new folder `folder`.
+
+    Args:
+        source: the file.
+        folder: one that does not exist or is empty.
+        precision: how near the weights are to be to the file's.
 
     Raises:
         NotFoundError: there is no such file.
@@ -41,18 +41,13 @@ def convert(source: Path, folder: Path) -> ModelDescription:
         ResourceExhaustedError: the disk is full.
     """
     file = GgufFile(source)
-    if file.architecture != ARCHITECTURE:
-        raise UnimplementedError(
-            f"the architecture `{file.architecture}` cannot be converted yet",
-            reason="ARCHITECTURE_UNSUPPORTED",
-            hint=f"`{ARCHITECTURE}` can",
-        )
     shape, vocabulary = shape_of(file), vocabulary_of(file)
     tokenizer = to_json(vocabulary)
-    description = _described(file, shape, vocabulary, file.text("general.name") or source.stem)
+    name = file.text("general.name") or source.stem
+    description = _described(file, shape, vocabulary, precision, name)
     try:
         _make_empty(folder)
-        _write_model(file, shape, folder, description.name)
+        _write_model(file, shape, precision, folder, name)
         with _written(folder / TOKENIZER_FILE) as opened:
             opened.write(tokenizer.encode())
         description.write(folder)
@@ -71,7 +66,13 @@ def _make_empty(folder: Path) -> None:
         )
 
 
-def _write_model(file: GgufFile, shape: Shape, folder: Path, name: str) -> None:
+def _write_model(
+    file: GgufFile,
+    shape: Shape,
+    precision: Precision,
+    folder: Path,
+    name: str,
+) -> None:
     def told(done: int, total: int) -> None:
         narrate(
             "model_convert",
@@ -87,7 +88,7 @@ def _write_model(file: GgufFile, shape: Shape, folder: Path, name: str) -> None:
 
     with _written(folder / DATA_FILE) as data:
         graph = Graph(data)
-        Llama(file, shape, graph).build(told)
+        Decoder(file, shape, graph, precision).build(told)
     with _written(folder / MODEL_FILE) as opened:
         opened.write(graph.serialized())
 
@@ -106,7 +107,7 @@ def _unwritable(folder: Path, error: OSError) -> RbeeError:
         return ResourceExhaustedError(
             "the disk ran full while the model was written",
             reason="DISK_FULL",
-            hint="the model needs 1.2 bytes a parameter: name a folder with more room",
+            hint="a model needs 1.2 bytes a parameter, as float32 4.1: use another folder",
         )
     return FailedPreconditionError(
         f"the folder `{folder.name}` cannot be written: {error.strerror}",
@@ -115,11 +116,14 @@ def _unwritable(folder: Path, error: OSError) -> RbeeError:
     )
 
 
-def _described(file: GgufFile, shape: Shape, vocabulary: Vocabulary, name: str) -> ModelDescription:
+def _described(
+    file: GgufFile, shape: Shape, vocabulary: Vocabulary, precision: Precision, name: str
+) -> ModelDescription:
+    matrices = (each for each in file.tensor_names if len(file.shape(each)) == MATRIX_RANK)
     return ModelDescription(
         name=name,
         architecture=file.architecture,
-        quantization=QUANTIZATION,
+        quantization=quantization((file.kind(each) for each in matrices), precision),
         licence=file.text("general.license"),
         parameters=file.parameter_count(),
         layers=shape.layers,

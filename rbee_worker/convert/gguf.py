@@ -1,10 +1,12 @@
-"""Reading a GGUF file: its metadata by name, its tensors as float32, its damage as errors.
+"""A GGUF file: its metadata by name and type, its tensors row by row, its damage as errors.
 
-The `gguf` package has the format; here is what it leaves out: types, bounds, and clear refusals.
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+Tensors are read from the file and not mapped into memory: of what is mapped, the pages that were
+read count as this process's own, and a file that is cut short kills it without a word.
 """
 
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,13 +20,20 @@ from rbee_shared.errors import (
     NotFoundError,
     UnimplementedError,
 )
+from rbee_worker.convert.header import (
+    ByteOrderError,
+    Header,
+    MalformedError,
+    Tensor,
+    UnknownKindError,
+    read_header,
+)
 
 gguf: Any = untyped_gguf
 
 Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 MAGIC = b"GGUF"
-SWAPPED = "S"  # how the package calls a byte order that is not this machine's
-HEADER_ITEMS_MAX = 8_000_000  # ten times what a vocabulary of 256,000 tokens with merges has
 
 
 class GgufDamagedError(DataLossError):
@@ -35,20 +44,20 @@ class GgufDamagedError(DataLossError):
 
 
 class GgufFile:
-    """One GGUF file, mapped into memory; a tensor is read when it is asked for."""
+    """One GGUF file; of its weights nothing is in memory but what was asked for last."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file.
+        """Read the header.
 
         Raises:
             NotFoundError: there is no such file.
             FailedPreconditionError: it cannot be read.
             GgufDamagedError: it is not a whole GGUF.
-            UnimplementedError: it is of the other byte order.
+            UnimplementedError: it is of the other byte order, or has a tensor of an unknown kind.
         """
-        self.name = path.name
-        self._reader = _opened(path)
-        self._tensors: dict[str, Any] = {each.name: each for each in self._reader.tensors}
+        self.name, self._path = path.name, path
+        header = _opened(path)
+        self._values, self._tensors = header.values, header.tensors
         self.architecture = self.text("general.architecture")
 
     @property
@@ -56,17 +65,14 @@ class GgufFile:
         """The names of all tensors."""
         return frozenset(self._tensors)
 
-    def value(self, key: str) -> Any:
-        """Return the metadata of that key; None if there is none.
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of all metadata."""
+        return frozenset(self._values)
 
-        Raises:
-            GgufDamagedError: it cannot be read.
-        """
-        field: Any = self._reader.fields.get(key)
-        try:
-            return None if field is None else field.contents()
-        except (ValueError, IndexError) as error:
-            raise GgufDamagedError(f"`{self.name}`: `{key}` cannot be read") from error
+    def value(self, key: str) -> Any:
+        """Return the metadata of that key; None if there is none."""
+        return self._values.get(key)
 
     def text(self, key: str) -> str:
         """Return a text; empty if there is none."""
@@ -126,10 +132,18 @@ class GgufFile:
         Raises:
             GgufDamagedError: there is no such tensor.
         """
-        return tuple(int(each) for each in reversed(self._tensor(name).shape))
+        return self._tensor(name).shape
+
+    def kind(self, name: str) -> str:
+        """Return how a tensor is stored, as `Q4_1`.
+
+        Raises:
+            GgufDamagedError: there is no such tensor.
+        """
+        return self._tensor(name).kind
 
     def floats(self, name: str, *shape: int) -> Floats:
-        """Return a tensor as float32, its slowest dimension first.
+        """Return a small tensor whole, as float32.
 
         Args:
             name: of the tensor.
@@ -139,30 +153,82 @@ class GgufFile:
             GgufDamagedError: there is no such tensor, or it holds what is no number.
             UnimplementedError: its shape is another, or its quantisation is not known.
         """
-        tensor, found = self._tensor(name), self.shape(name)
-        if found != shape:
+        rows = list(self.rows(name, shape, at_once=max(1, math.prod(shape[:-1]))))
+        return self.dequantized(name, rows[0]).reshape(shape)
+
+    def rows(self, name: str, shape: tuple[int, ...], *, at_once: int) -> Generator[Bytes]:
+        """Yield the rows of a tensor as the file has them, `at_once` at a time.
+
+        Args:
+            name: of the tensor.
+            shape: what its shape must be.
+            at_once: rows; the last time there may be fewer.
+
+        Returns:
+            uint8 [rows, bytes of a row], each a new array.
+
+        Raises:
+            GgufDamagedError: there is no such tensor; the file ends before it does.
+            UnimplementedError: its shape is another.
+            FailedPreconditionError: it cannot be read.
+        """
+        tensor = self._tensor(name)
+        if tensor.shape != shape:
             raise UnimplementedError(
-                f"the tensor `{name}` of `{self.name}` has the shape {found}, not {shape}",
+                f"the tensor `{name}` of `{self.name}` has the shape {tensor.shape}, not {shape}",
                 reason="MODEL_SHAPE_UNSUPPORTED",
             )
+        count = math.prod(shape[:-1])
+        with _reading(self._path), self._path.open("rb", buffering=0) as opened:
+            opened.seek(tensor.offset)
+            for first in range(0, count, at_once):
+                rows = np.empty((min(at_once, count - first), tensor.row_bytes), np.uint8)
+                if opened.readinto(rows.data) != rows.nbytes:
+                    raise GgufDamagedError(f"`{self.name}` ends too early")
+                yield rows
+
+    def dequantized(self, name: str, rows: Bytes) -> Floats:
+        """Return rows of a tensor as float32.
+
+        Args:
+            name: of the tensor.
+            rows: of it, as `rows` yields them.
+
+        Returns:
+            float32 [rows, columns].
+
+        Raises:
+            GgufDamagedError: they hold what is no number.
+            UnimplementedError: the quantisation is not known.
+        """
+        kind = self.kind(name)
         try:
             with np.errstate(over="ignore", invalid="ignore"):
-                flat: Floats = gguf.dequantize(tensor.data, tensor.tensor_type)
-                is_sound = bool(np.isfinite(flat.sum(dtype=np.float32)))
+                found: Floats = gguf.dequantize(rows, gguf.GGMLQuantizationType[kind])
         except NotImplementedError as error:
             raise UnimplementedError(
-                f"the quantisation `{tensor.tensor_type.name}` of `{name}` cannot be read",
+                f"the quantisation `{kind}` of `{name}` cannot be read",
                 reason="QUANTIZATION_UNSUPPORTED",
             ) from error
+        self.check_finite(name, found)
+        return np.ascontiguousarray(found.reshape(len(rows), -1), dtype=np.float32)
+
+    def check_finite(self, name: str, values: Floats) -> None:
+        """Check that all are numbers.
+
+        Raises:
+            GgufDamagedError: one is infinite or undefined.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            is_sound = bool(np.isfinite(values.sum(dtype=np.float32)))
         if not is_sound:
             raise GgufDamagedError(f"`{self.name}`: `{name}` holds infinite or undefined weights")
-        return np.ascontiguousarray(flat.reshape(shape), dtype=np.float32)
 
     def parameter_count(self) -> int:
         """Return the number of weights."""
-        return sum(int(each.n_elements) for each in self._tensors.values())
+        return sum(each.elements for each in self._tensors.values())
 
-    def _tensor(self, name: str) -> Any:
+    def _tensor(self, name: str) -> Tensor:
         tensor = self._tensors.get(name)
         if tensor is None:
             raise GgufDamagedError(f"`{self.name}` has no tensor `{name}`")
@@ -178,27 +244,31 @@ class GgufFile:
         return items
 
 
-class _Reader(untyped_gguf.GGUFReader):
-    """The package's reader, which by itself takes what lies beyond the end for empty."""
-
-    _items = 0
-
-    def _get(
-        self, offset: int, dtype: Any, count: Any = 1, override_order: Any = None
-    ) -> NDArray[Any]:
-        found: NDArray[Any] = super()._get(offset, dtype, count, override_order)
-        self._items += 1
-        if len(found) < count or self._items > HEADER_ITEMS_MAX:
-            raise ValueError
-        return found
-
-
-def _opened(path: Path) -> Any:
+def _opened(path: Path) -> Header:
     try:
-        with path.open("rb") as opened:
-            if opened.read(len(MAGIC)) != MAGIC:
-                raise GgufDamagedError(f"`{path.name}` is not a GGUF file")
-        reader = _Reader(path)
+        with _reading(path):
+            with path.open("rb") as opened:
+                if opened.read(len(MAGIC)) != MAGIC:
+                    raise GgufDamagedError(f"`{path.name}` is not a GGUF file")
+            return read_header(path)
+    except MalformedError as error:
+        raise GgufDamagedError(f"`{path.name}` ends too early or is malformed") from error
+    except ByteOrderError as error:
+        raise UnimplementedError(
+            f"`{path.name}` is of the other byte order than this machine",
+            reason="BYTE_ORDER_UNSUPPORTED",
+        ) from error
+    except UnknownKindError as error:
+        raise UnimplementedError(
+            f"the quantisation of `{error.tensor}` has the number {error.number}, which is unknown",
+            reason="QUANTIZATION_UNSUPPORTED",
+        ) from error
+
+
+@contextmanager
+def _reading(path: Path) -> Generator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise NotFoundError(
             f"no file `{path.name}`",
@@ -211,12 +281,3 @@ def _opened(path: Path) -> Any:
             reason="MODEL_FILE_UNREADABLE",
             hint="it must be a file that this user may read",
         ) from error
-    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
-        # whatever the package runs into where a file ends too early or lies about its lengths
-        raise GgufDamagedError(f"`{path.name}` ends too early or is malformed") from error
-    if reader.byte_order == SWAPPED:
-        raise UnimplementedError(
-            f"`{path.name}` is of the other byte order than this machine",
-            reason="BYTE_ORDER_UNSUPPORTED",
-        )
-    return reader

@@ -1,17 +1,16 @@
-"""Building an ONNX graph whose weights go straight to the data file, one at a time.
+"""Building an ONNX graph whose weights go straight to the data file, a stretch at a time.
 
-Nothing but the tensor at hand is in memory, and one tensor can stand in the graph under several
+Nothing but the stretch at hand is in memory, and one tensor can stand in the graph under several
 names and shapes without being stored twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Any, BinaryIO
 
 import numpy as np
 import onnx as untyped_onnx
 from numpy.typing import NDArray
-
-from rbee_worker.convert.quantize import BLOCK, to_int8
 
 onnx: Any = untyped_onnx
 
@@ -21,7 +20,6 @@ MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
 DATA_FILE = "model.onnx.data"
 INLINE_BYTES_MAX = 1024
 ALIGNMENT = 64
-ACCURACY_INT8 = 4  # MatMulNBits computes with 8-bit activations: the fast path
 
 INT32, INT64, FLOAT = (
     onnx.TensorProto.INT32,
@@ -55,15 +53,25 @@ class Graph:
         """Store a tensor under a name; a name that is stored already stays as it is."""
         if name in self._initializers:
             return name
-        values = np.ascontiguousarray(values)
         if values.ndim <= 1 and values.nbytes <= INLINE_BYTES_MAX:
             self._initializers[name] = onnx.numpy_helper.from_array(values, name)
             return name
+        return self.stream(name, values.dtype, values.shape, [values])
+
+    def stream(
+        self, name: str, dtype: np.dtype[Any], shape: Sequence[int], parts: Iterable[Array]
+    ) -> str:
+        """Store a tensor that comes part by part along its first dimension."""
         self._data.write(b"\0" * (-self._data.tell() % ALIGNMENT))
-        self._places[name] = (self._data.tell(), values.nbytes)
-        self._data.write(values.data)
-        kind = onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
-        self._initializers[name] = self._external(name, kind, values.shape, self._places[name])
+        start = self._data.tell()
+        for part in parts:
+            assert part.dtype == dtype
+            self._data.write(np.ascontiguousarray(part).data)
+        length = self._data.tell() - start
+        assert length == prod(shape) * dtype.itemsize
+        self._places[name] = (start, length)
+        kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+        self._initializers[name] = self._external(name, kind, shape, self._places[name])
         return name
 
     def same_data(self, name: str, of: str, shape: Sequence[int]) -> str:
@@ -83,26 +91,6 @@ class Graph:
     ) -> str:
         """Add a node of ONNX Runtime's operators and return its first output."""
         return self._node(operator, inputs, outputs, MICROSOFT, attributes)
-
-    def linear(self, x: str, name: str, weights: NDArray[np.float32]) -> str:
-        """Multiply by an int8 weight, float32 [out, in], and return the result's name."""
-        quantized, scales = to_int8(weights)
-        data = self.constant(f"{name}.q", quantized)
-        return self.matmul(x, name, data, self.constant(f"{name}.s", scales), weights.shape)
-
-    def matmul(self, x: str, name: str, data: str, scales: str, shape: tuple[int, ...]) -> str:
-        """Multiply by stored int8 weights of shape [out, in]."""
-        rows, columns = shape
-        return self.ms_node(
-            "MatMulNBits",
-            [x, data, scales],
-            [f"{name}.y"],
-            N=rows,
-            K=columns,
-            bits=8,
-            block_size=BLOCK,
-            accuracy_level=ACCURACY_INT8,
-        )
 
     def serialized(self) -> bytes:
         """Return the graph as a file has it that stands beside the data, named `DATA_FILE`."""

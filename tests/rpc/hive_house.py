@@ -47,7 +47,7 @@ HiveStub: TypeAlias = "hive_service_pb2_grpc.HiveServiceAsyncStub"
 
 CONTEXT_LENGTH = 2_048
 DESCRIPTION = {
-    "format": 1,
+    "format": 2,
     "name": "Tiny",
     "architecture": "llama",
     "quantization": "int8-block32",
@@ -57,6 +57,8 @@ DESCRIPTION = {
     "layers": 2,
     "kv_heads": 3,
     "head_dim": 64,
+    "layout": "rbee",
+    "kv_value_bytes": 4,
     "chat_template": None,
 }
 
@@ -114,7 +116,9 @@ async def housed(
         asyncio.timeout(20),
         opened_hive("attic", paths, settings or Settings()) as hive,
     ):
-        model = await hive.models.pull(f"file:{write_model(folder / 'tiny')}")
+        model = await hive.models.pull(
+            hive.models.reference(f"file:{write_model(folder / 'tiny')}")
+        )
         yield House(hive, model)
 
 

@@ -17,6 +17,7 @@ from rbee_shared.paths import resolve
 from rbee_shared.settings import Settings
 from tests.rpc.hive_house import served, write_model
 from tests.rpc.hive_pool import DEVICES, fifo, open_fifo
+from tests.stores import tools
 
 
 async def test_the_first_snapshot_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +79,7 @@ async def test_a_snapshot_comes_without_a_change_too(
 async def test_a_model_that_is_being_pulled_is_in_the_snapshot(tmp_path: Path) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
-    async def convert(_: Path, out: Path) -> None:
+    async def convert(gguf: Path, out: Path, *, weights: str) -> None:
         begun.set()
         await go_on.wait()
         await asyncio.to_thread(write_model, out)
@@ -89,7 +90,7 @@ async def test_a_model_that_is_being_pulled_is_in_the_snapshot(tmp_path: Path) -
     changes = Changes()
     async with (
         asyncio.timeout(10),
-        opened_store(paths.models, convert=convert) as models,
+        opened_store(paths.models, tools=tools(convert)) as models,
         supervising(hive="attic", run=paths.run, cores_max=0, changed=changes.ring) as workers,
     ):
         hive = Hive(
@@ -100,7 +101,7 @@ async def test_a_model_that_is_being_pulled_is_in_the_snapshot(tmp_path: Path) -
             workers=workers,
             changes=changes,
         )
-        pulling = asyncio.create_task(models.pull(f"file:{source}"))
+        pulling = asyncio.create_task(models.pull(models.reference(f"file:{source}")))
         await begun.wait()
         [model] = (await hive.snapshot()).models
         assert (model.reference, model.hive) == (f"file:{source}", "attic")

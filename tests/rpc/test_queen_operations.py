@@ -41,6 +41,7 @@ def names(hives: Sequence[Any]) -> list[str]:
     return [hive.name for hive in hives]
 
 
+A = "hf:org/a"
 MODEL_LIST = pb.Operation(model_list=pb.ModelListOperation())
 WORKER_LIST = pb.Operation(worker_list=pb.WorkerListOperation())
 
@@ -96,11 +97,11 @@ async def test_one_hive_that_fails_fails_the_list_with_its_own_error() -> None:
 
 
 async def test_a_lost_hive_is_left_out_of_lists_and_not_in_silence(tmp_path: Path) -> None:
-    attic = House("attic", models=["a"])
+    attic = House("attic", models=[A])
     async with with_a_lost_hive(attic, socket=tmp_path / "s") as queen, queen_jobs() as jobs:
         events = await story(jobs.submit("j-1", partial(execute, queen), MODEL_LIST))
     assert told(events) == ["hive lost is lost: it is left out"]
-    assert [model.reference for model in events[-2].result.model_list.models] == ["a"]
+    assert [model.reference for model in events[-2].result.model_list.models] == [A]
     assert events[-1].state.state == job_pb2.JOB_STATE_COMPLETED
 
 
@@ -109,8 +110,8 @@ async def test_a_lost_hive_is_left_out_of_lists_and_not_in_silence(tmp_path: Pat
     [
         pb.Operation(model_list=pb.ModelListOperation(hive="lost")),
         pb.Operation(self_check=pb.SelfCheckOperation(hive="lost")),
-        pb.Operation(model_download=pb.ModelDownloadOperation(model="a", hive="lost")),
-        model_get("a", "lost"),
+        pb.Operation(model_download=pb.ModelDownloadOperation(model=A, hive="lost")),
+        model_get(A, "lost"),
         worker_get("w-1", "lost"),
     ],
     ids=lambda operation: operation.WhichOneof("kind"),
@@ -131,9 +132,9 @@ async def test_a_lost_hive_that_is_asked_for_is_not_waited_for(
         MODEL_LIST,
         pb.Operation(device_list=pb.DeviceListOperation()),
         pb.Operation(self_check=pb.SelfCheckOperation()),
-        model_get("a"),
+        model_get(A),
         worker_get("w-1"),
-        infer(model="a"),
+        infer(model=A),
     ],
     ids=lambda operation: operation.WhichOneof("kind"),
 )
@@ -154,7 +155,7 @@ async def test_an_unknown_hive_is_not_found_whatever_is_asked() -> None:
         pb.Operation(model_list=pb.ModelListOperation(hive="moon")),
         pb.Operation(model_delete=pb.ModelDeleteOperation(hive="moon")),
         worker_get("w-1", "moon"),
-        infer(model="a", hive="moon"),
+        infer(model=A, hive="moon"),
     ]
     async with reigning(House("attic")) as queen:
         for ask in asks:
@@ -163,11 +164,11 @@ async def test_an_unknown_hive_is_not_found_whatever_is_asked() -> None:
 
 
 async def test_a_model_is_shown_by_the_first_hive_that_has_it() -> None:
-    hives = [House("attic"), House("barn", models=["a"]), House("cellar", models=["a"])]
+    hives = [House("attic"), House("barn", models=[A]), House("cellar", models=[A])]
     async with reigning(*hives) as queen:
-        assert (await execute(queen, model_get("a"))).model_get.model.hive == "barn"
+        assert (await execute(queen, model_get(A))).model_get.model.hive == "barn"
         with pytest.raises(NotFoundError) as error:
-            await execute(queen, model_get("moon"))
+            await execute(queen, model_get("hf:org/moon"))
     assert error.value.reason == "MODEL_NOT_FOUND"
     assert hives[2].asked == ["model_get"]  # for the one that nobody has
 
@@ -213,17 +214,17 @@ async def test_an_inference_goes_where_it_is_warm_and_says_why() -> None:
 
 
 async def test_a_worker_is_spawned_where_the_model_is() -> None:
-    attic, cellar = House("attic"), House("cellar", models=["a"])
+    attic, cellar = House("attic"), House("cellar", models=[A])
     async with reigning(attic, cellar) as queen:
-        await execute(queen, pb.Operation(worker_spawn=pb.WorkerSpawnOperation(model="a")))
+        await execute(queen, pb.Operation(worker_spawn=pb.WorkerSpawnOperation(model=A)))
     assert (attic.asked, cellar.asked) == ([], ["worker_spawn"])
 
 
 async def test_models_are_pulled_and_deleted_on_this_machine_unless_said_otherwise() -> None:
     attic, localhost = House("attic"), House("localhost")
     async with reigning(attic, localhost) as queen:
-        await execute(queen, pb.Operation(model_download=pb.ModelDownloadOperation(model="a")))
-        there = pb.ModelDeleteOperation(model="a", hive="attic")
+        await execute(queen, pb.Operation(model_download=pb.ModelDownloadOperation(model=A)))
+        there = pb.ModelDeleteOperation(model=A, hive="attic")
         await execute(queen, pb.Operation(model_delete=there))
     assert (attic.asked, localhost.asked) == (["model_delete"], ["model_download"])
 

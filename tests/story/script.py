@@ -34,7 +34,7 @@ class Script:
         """Return what asks for it: a prompt that only the scripted hive understands."""
         prompt = f"{self.seed} {self.length} {self.pause_s}"
         return operation_pb2.Operation(
-            infer=operation_pb2.InferOperation(model="script", prompt=prompt)
+            infer=operation_pb2.InferOperation(model="hf:story/script", prompt=prompt)
         )
 
     def steps(self) -> list[Step]:

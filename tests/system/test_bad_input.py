@@ -39,7 +39,7 @@ USAGE = [
 FAILURES = [
     (("run", "no-such-model", "hi"), "no-such-model"),
     (("run", "smolm2", "hi"), "smollm2"),
-    (("run", "hf:org/repo", "hi"), "Hugging Face"),
+    (("run", "hf:org/repo", "hi"), "`127.0.0.1:9` cannot be reached"),
     (("run", "file:relative", "hi"), "relative"),
     (("run", "file:/nowhere/m.gguf", "hi"), "m.gguf"),
     (("run", "pypi:../../etc==1", "hi"), ""),

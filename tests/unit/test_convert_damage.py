@@ -15,7 +15,9 @@ from rbee_shared.errors import (
     UnimplementedError,
 )
 from rbee_worker.convert.convert import convert
+from rbee_worker.convert.forms import Precision
 from rbee_worker.convert.gguf import GgufDamagedError, GgufFile
+from rbee_worker.convert.header import read_header
 from tests.tiny_llama import TinyLlama
 
 LAYERS = "llama.block_count"
@@ -86,6 +88,52 @@ def test_whatever_bit_flips_the_error_is_a_known_one(tiny: Path, tmp_path: Path)
         except RbeeError:
             refused += 1
     assert refused > 50
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_damage_and_not_a_crash(
+    tiny: Path, tmp_path: Path
+) -> None:
+    file = GgufFile(tiny)
+    os.truncate(tiny, tiny.stat().st_size // 2)
+    names = sorted(file.tensor_names)
+    with pytest.raises(GgufDamagedError, match="ends too early"):
+        _ = [list(file.rows(name, file.shape(name), at_once=7)) for name in names]
+
+
+def test_a_file_that_is_gone_while_it_is_read_is_named(tiny: Path) -> None:
+    file = GgufFile(tiny)
+    tiny.unlink()
+    with pytest.raises(NotFoundError, match=r"no file `tiny\.gguf`"):
+        file.floats("output_norm.weight", 64)
+
+
+def test_a_tensor_stored_in_an_unknown_way_is_named(tiny: Path) -> None:
+    whole, name = tiny.read_bytes(), b"output_norm.weight"
+    place = whole.index(name) + len(name) + 4 + 8  # after its name, its rank and its one size
+    tiny.write_bytes(whole[:place] + struct.pack("<I", 4_000) + whole[place + 4 :])
+    with pytest.raises(UnimplementedError, match=r"`output_norm\.weight` has the number 4000"):
+        GgufFile(tiny)
+
+
+def test_a_name_that_stands_twice_is_damage(tiny: Path) -> None:
+    whole = tiny.read_bytes()
+    tiny.write_bytes(whole.replace(b"blk.0.attn_k.weight", b"blk.0.attn_q.weight"))
+    with pytest.raises(GgufDamagedError, match="malformed"):
+        GgufFile(tiny)
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_1"])
+def test_blocks_whose_scale_is_no_number_are_damage(
+    kind: str, precision: Precision, tmp_path: Path
+) -> None:
+    source = TinyLlama(layers=1, kind=kind).write(tmp_path / "tiny.gguf")
+    with source.open("r+b") as opened:
+        opened.seek(read_header(source).tensors["blk.0.ffn_up.weight"].offset)
+        opened.write(b"\x00\x7e")  # not a number, as a half float
+    with pytest.raises(GgufDamagedError, match=r"`blk\.0\.ffn_up\.weight` holds infinite"):
+        convert(source, tmp_path / "out", precision)
+    assert not (tmp_path / "out" / "rbee.json").exists()
 
 
 @pytest.mark.parametrize(

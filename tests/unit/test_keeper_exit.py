@@ -104,6 +104,8 @@ def test_what_is_like_no_command_points_to_the_help(capsys: Captured, typed: str
         ("worker spawn m --cores x", "`x` is not a whole number"),
         ("worker spawn m --context 4294967296", "`--context`"),
         ("worker logs w --lines 4294967296", "`--lines`"),
+        ("pull m --max-rate fast", "`--max-rate`: a rate is in bytes a second, like 500K"),
+        ("pull m --weights q4", "`q4` is not one of int8, exact, f32"),
         ("queen logs -n 99999999999999999999", "`--lines`"),
         ("job watch j --from 99999999999999999999", "`--from`"),
         ("job list -n 0", "0 is not from 1 to 1000"),

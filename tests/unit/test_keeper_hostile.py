@@ -7,11 +7,13 @@ import pytest
 
 from rbee.v1 import hive_pb2, job_pb2, model_pb2, worker_pb2
 from rbee_keeper import output
-from rbee_keeper.commands import hive, job, model, worker
+from rbee_keeper.commands import hive, job, model, pull, upkeep, worker
 from rbee_keeper.display import JsonDisplay, PlainDisplay
 from rbee_keeper.live import LiveDisplay
+from rbee_keeper.model_rows import fault_row, file_row, fit_row, listed, model_row
 from rbee_keeper.output import Column, Row
-from rbee_keeper.rows import hive_row, job_row, model_row, worker_row
+from rbee_keeper.plans import plan_facts, shown_choices
+from rbee_keeper.rows import hive_row, job_row, worker_row
 from rbee_shared.errors import RbeeError
 from rbee_shared.narration.event import Level, Narration, Progress
 from tests.job_events import token, told
@@ -30,12 +32,25 @@ def tables(text: str) -> list[tuple[tuple[Column, ...], Row]]:
     one = worker_pb2.Worker(id=text, hive=text, model=text, alias=text, device=text)
     one.error.message = text
     known = model_pb2.Model(reference=text, alias=text, hive=text, quantization=text, licence=text)
+    plan = model_pb2.DownloadPlan(
+        choices=[model_pb2.ModelFileChoice(path=text, reason=text, chosen=True)]
+    )
+    fault = model_pb2.ModelFault(reference=text, path=text, message=text)
     machine = hive_pb2.Hive(name=text, address=text)
     machine.snapshot.version = machine.snapshot.platform = text
     machine.snapshot.devices.add(id=text, name=text)
     return [
         (worker.COLUMNS, {"name": text, **worker_row(one)}),
         (model.COLUMNS, {"name": text, **model_row(known)}),
+        (model.COLUMNS, {"name": text, **listed(model_row(known))}),
+        (model.FILES, file_row(model_pb2.ModelFile(path=text, sha256=text))),
+        (pull.FITS, fit_row(model_pb2.DeviceFit(device=text))),
+        (pull.CHOICES, shown_choices(plan)[0][0]),
+        (
+            (Column("REFERENCE", "reference"), Column("IS PRESENT", "is_present")),
+            plan_facts(model_pb2.DownloadPlan(reference=text, revision=text)),
+        ),
+        (upkeep.FAULTS, fault_row(fault)),
         (hive.COLUMNS, hive_row(machine)),
         (job.COLUMNS, job_row(asked)),
     ]
@@ -118,6 +133,16 @@ def test_tables_are_a_line_a_row_on_any_terminal(
         terminal = attach(monkeypatch, width=WIDE)
         output.show_facts(row, as_json=False)
         assert len(terminal.screen()) == len(row) + 2 * isinstance(row.get("error"), dict)
+
+
+@hostile
+def test_a_line_of_data_is_one_line_on_any_terminal(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    terminal = attach(monkeypatch, width=WIDE)
+    output.show_line(text)
+    assert len(terminal.screen()) <= 1
+    assert terminal.getvalue().removesuffix("\n").isprintable()
 
 
 @hostile

@@ -39,6 +39,15 @@ def test_every_event_is_an_object_on_a_line(capsys: Captured) -> None:
     assert documents[1]["narration"]["progress"] == {"done": "1", "total": "2", "unit": "bytes"}
 
 
+def test_progress_has_its_rate_and_the_time_that_is_left(capsys: Captured) -> None:
+    progress = Progress(1, 2, "bytes", rate=1024.5, remaining_s=2.5)
+    with opened_display(as_json=True, verbose=False) as display:
+        display.event(told("fetching", target="m", progress=progress))
+    [line] = capsys.readouterr().out.splitlines()
+    told_of_it = json.loads(line)["narration"]["progress"]
+    assert (told_of_it["rate"], told_of_it["remaining_duration"]) == (1024.5, "2.500s")
+
+
 def test_talk_of_no_job_goes_to_stderr_and_details_nowhere(capsys: Captured) -> None:
     display = JsonDisplay()
     for level in (Level.DEBUG, Level.INFO):

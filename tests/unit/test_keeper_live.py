@@ -26,6 +26,14 @@ def bar(
     return told(f"fetching {target}", target=target, action="fetch", progress=progress)
 
 
+def part(
+    number: int, done: int, *, rate: float = 0.0, level: Level = Level.INFO
+) -> job_pb2.JobEvent:
+    target = f"onnx/{number}.onnx"
+    progress = Progress(done, 1000, "bytes", rate=rate)
+    return told(target, target=target, action="file_download", progress=progress, level=level)
+
+
 def draw(display: LiveDisplay, *events: job_pb2.JobEvent) -> None:
     for event in events:
         display.event(event)
@@ -106,6 +114,54 @@ def test_a_step_that_lasted_leaves_a_line_and_a_short_one_none(
     )
     display.close()
     assert terminal.screen() == ["✓ fetching smollm2 (2.0 KiB)", "✓ loading smollm2", "Hello"]
+
+
+def test_the_rate_and_the_time_left_are_the_tellers(
+    monkeypatch: pytest.MonkeyPatch, live: Open
+) -> None:
+    terminal = attach(monkeypatch)
+    progress = Progress(25 * 2**20, 100 * 2**20, "bytes", rate=2.0**20, remaining_s=75.0)
+    draw(live(), told("fetching", action="fetch", target="a", progress=progress))
+    [line] = terminal.screen()
+    assert line.endswith("25.0 of 100.0 MiB, 1.0 MiB/s 0:01:15")
+
+
+def test_a_narrow_terminal_has_no_room_for_a_rate(
+    monkeypatch: pytest.MonkeyPatch, live: Open
+) -> None:
+    terminal = attach(monkeypatch, width=40)
+    progress = Progress(25 * 2**20, 100 * 2**20, "bytes", rate=2.0**20, remaining_s=75.0)
+    draw(live(), told("fetching org/model", action="fetch", target="a", progress=progress))
+    [line] = terminal.screen()
+    assert line[2:] == "fetching org/model 25.0 of 100.0 MiB"
+
+
+@pytest.mark.parametrize("level", [Level.DEBUG, Level.INFO])
+def test_of_200_files_the_measure_of_all_alone_leaves_a_line(
+    monkeypatch: pytest.MonkeyPatch, live: Open, level: Level
+) -> None:
+    terminal = attach(monkeypatch)
+    display = live(0.0)
+    for number in range(200):
+        display.event(bar("m", number * 1000, total=200_000))
+        display.event(part(number, 500, level=level))
+        if number == 1:
+            display.redraw()
+            first, second = terminal.screen()
+            assert "fetching m" in first
+            assert "onnx/1.onnx" in second
+        display.event(part(number, 1000, level=level))
+    draw(display, bar("m", 200_000, total=200_000), state(COMPLETED))
+    display.close()
+    assert terminal.screen() == ["✓ fetching m (195.3 KiB)"]
+
+
+def test_what_is_on_the_screen_never_falls(monkeypatch: pytest.MonkeyPatch, live: Open) -> None:
+    terminal = attach(monkeypatch)
+    draw(display := live(), bar("m", 50 * 2**20), bar("m", 25 * 2**20))
+    assert "50.0 of 100.0 MiB" in terminal.screen()[0]
+    draw(display, bar("m", 51 * 2**20))
+    assert "51.0 of 100.0 MiB" in terminal.screen()[0]
 
 
 def test_a_story_told_whole_has_a_line_for_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,8 +289,8 @@ def test_data_on_stdout_stays_there_while_steps_are_drawn(
 @pytest.mark.parametrize(
     ("width", "row"),
     [
-        (45, "fetching a model with a … 25.0 of 100.0 MiB"),
-        (30, "fetching … 25.0 of 100.0 MiB"),
+        (47, "fetching a model with a … 25.0 of 100.0 MiB"),
+        (32, "fetching … 25.0 of 100.0 MiB"),
     ],
 )
 def test_a_narrow_terminal_cuts_the_words_only(
@@ -246,6 +302,7 @@ def test_a_narrow_terminal_cuts_the_words_only(
     [line] = terminal.screen()
     assert line[0] in SPINNER
     assert line[2:].replace("  ", " ") == row
+    assert len(line) == width - len("^C"), "an interrupt is echoed behind it, in the same row"
     draw(display, token("word " * 20))
     display.close()
     assert terminal.getvalue().endswith("word " * 20 + "\n")

@@ -1,7 +1,14 @@
 import pytest
 import typer
 
-from rbee_keeper.options import INT32_MAX, decimal, number, parse_duration
+from rbee_keeper.options import (
+    INT32_MAX,
+    decimal,
+    number,
+    parse_duration,
+    parse_rate,
+    parse_weights,
+)
 from rbee_shared.contracts import wire
 
 
@@ -67,3 +74,43 @@ def test_a_decimal_is_a_number() -> None:
     assert decimal("0.7") == 0.7
     with pytest.raises(typer.BadParameter, match="'warm' is not a number"):
         decimal("warm")
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_per_second"),
+    [
+        ("0", 0),
+        ("500", 500),
+        ("500B", 500),
+        ("500K", 500 * 1024),
+        ("10M", 10 * 1024**2),
+        ("10m", 10 * 1024**2),
+        ("1.5GiB", 3 * 2**29),
+        ("20MB/s", 20_000_000),
+        (" 20 MiB/s ", 20 * 1024**2),
+        ("1T", 1024**4),
+        ("0.5K", 512),
+    ],
+)
+def test_a_rate_is_a_number_and_a_unit(text: str, bytes_per_second: int) -> None:
+    assert parse_rate(text) == bytes_per_second
+
+
+@pytest.mark.parametrize(
+    "text", ["", "fast", "-1M", "10Mbit", "10Mbps", "10 iB", "1e6", "nan", "inf", "M", "10M/m"]
+)
+def test_what_is_no_rate_is_told_what_one_is(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="like 500K, 10M"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize("text", ["0.5", "0.0001K", "9" * 30, "9" * 400, "9999999T"])
+def test_a_rate_that_would_not_be_kept_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="0 is no limit"):
+        parse_rate(text)
+
+
+def test_weights_are_one_of_three() -> None:
+    assert [parse_weights(text) for text in ("int8", " Exact", "F32")] == ["int8", "exact", "f32"]
+    with pytest.raises(typer.BadParameter, match="'q4' is not one of int8, exact, f32"):
+        parse_weights("q4")

@@ -59,6 +59,27 @@ def test_progress_is_paced_and_ends_with_its_last(capsys: Captured) -> None:
     assert len(lines) == 5
 
 
+def test_the_pace_is_told_with_the_measure(capsys: Captured) -> None:
+    display = PlainDisplay(verbose=False, clock=Clock())
+    progress = Progress(1024, 2048, "bytes", rate=512.0, remaining_s=2.0)
+    display.event(told("fetching", action="step", progress=progress))
+    assert capsys.readouterr().err == "fetching (1.0 of 2.0 KiB, 512 B/s, 2 seconds left)\n"
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_how_far_each_file_is_is_told_on_request_only(capsys: Captured, *, verbose: bool) -> None:
+    display = PlainDisplay(verbose=verbose, clock=Clock())
+    for number in range(3):
+        progress = Progress(1, 2, "bytes")
+        display.event(
+            told("fetching", action="file_download", target=f"f{number}", progress=progress)
+        )
+    display.event(told("f1 is damaged", action="file_download", level=Level.WARN))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (4 if verbose else 1)
+    assert lines[-1].endswith("f1 is damaged")
+
+
 def test_the_last_progress_is_told_though_it_comes_at_once_and_only_once(capsys: Captured) -> None:
     display = PlainDisplay(verbose=False, clock=Clock())
     for done in (1, 2, 3, 3, 3):

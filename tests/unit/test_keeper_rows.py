@@ -1,5 +1,6 @@
 from rbee.v1 import device_pb2, hive_pb2, job_pb2, model_pb2, worker_pb2
-from rbee_keeper.rows import device_row, hive_row, job_row, model_row, worker_row
+from rbee_keeper.model_rows import model_row
+from rbee_keeper.rows import device_row, hive_row, job_row, worker_row
 from rbee_shared.contracts import wire
 
 
@@ -41,6 +42,12 @@ def test_a_hive_is_told_by_what_it_has() -> None:
     assert row["devices"] == ["cpu:0", "cuda:0"]
     assert (row["models"], row["workers"]) == (0, 1)
     assert row["last_heartbeat_time"] == "1970-01-01T00:00:00.000Z"
+
+
+def test_what_is_imported_is_told_by_its_path() -> None:
+    job = job_pb2.Job(id="j-1")
+    job.operation.model_import.path = "/models/a.gguf"
+    assert (job_row(job)["kind"], job_row(job)["model"]) == ("model_import", "/models/a.gguf")
 
 
 def test_a_failed_job_says_why() -> None:

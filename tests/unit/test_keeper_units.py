@@ -1,6 +1,6 @@
 import pytest
 
-from rbee_keeper.units import age, measure, size, span
+from rbee_keeper.units import age, clock, measure, pace, size, span
 from rbee_shared.narration.event import Progress
 
 NOW = "2026-05-01T12:00:00.000Z"
@@ -34,6 +34,29 @@ def test_sizes_are_binary(size_bytes: int, told: str) -> None:
 )
 def test_a_measure_names_its_unit_once(progress: Progress, told: str) -> None:
     assert measure(progress) == told
+
+
+@pytest.mark.parametrize(
+    ("progress", "told"),
+    [
+        (Progress(1, 2, "bytes"), ""),
+        (Progress(1, 2, "bytes", rate=3_250_586), "3.1 MiB/s"),
+        (Progress(1, 2, "bytes", rate=3_250_586, remaining_s=25.4), "3.1 MiB/s, 25 seconds left"),
+        (Progress(1, 2, "bytes", rate=1024, remaining_s=0.2), "1.0 KiB/s, 1 second left"),
+        (Progress(2, 2, "bytes", rate=1024, remaining_s=0.0), "1.0 KiB/s"),
+        (Progress(1, 2, "steps", rate=5.0, remaining_s=1.0), ""),
+    ],
+)
+def test_a_pace_is_told_where_it_is_known(progress: Progress, told: str) -> None:
+    assert pace(progress) == told
+
+
+@pytest.mark.parametrize(
+    ("span_s", "told"),
+    [(0.4, "0:00:00"), (59.6, "0:01:00"), (3_723, "1:02:03"), (360_000, "100:00:00")],
+)
+def test_a_clock_counts_hours(span_s: float, told: str) -> None:
+    assert clock(span_s) == told
 
 
 @pytest.mark.parametrize(

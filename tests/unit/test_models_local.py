@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from rbee_hive.models import convert, description
+from rbee_hive.files.disk import DiskFullError, check_room, storage_error
+from rbee_hive.files.steps import in_steps
+from rbee_hive.models import convert, description, from_file
 from rbee_hive.models.description import DescriptionDamagedError
-from rbee_hive.models.disk import DiskFullError, check_room, storage_error
-from rbee_hive.models.fetch import fetch
-from rbee_hive.models.local import NotAModelError, SourceNotFoundError, link_steps
-from rbee_hive.models.reference import FileReference
-from rbee_hive.models.steps import in_steps
+from rbee_hive.models.material import Gguf
+from rbee_hive.sources.choice import FormatUnknownError
+from rbee_hive.sources.local import NotAModelError, SourceNotFoundError, link_steps
 from rbee_shared.errors import FailedPreconditionError
 from rbee_shared.lifecycle.launch import StartFailedError
+from rbee_shared.references.reference import FileReference
 
 GGUF = b"GGUF" + bytes(range(256)) * 16
 OTHER_DISK = Path("/dev/shm")  # noqa: S108
@@ -36,31 +37,37 @@ async def test_a_file_is_used_where_it_lies(tmp_path: Path, target: Path) -> Non
     file = tmp_path / "mine.gguf"
     file.write_bytes(GGUF)
     sha256 = hashlib.sha256(GGUF).hexdigest()
-    fetched = await fetch(FileReference(file), target)
-    assert (fetched.path, fetched.sha256, fetched.revision) == (file, sha256, sha256[:12])
+    material = await from_file.collect(FileReference(file), target)
+    assert isinstance(material.content, Gguf)
+    assert (material.content.sha256, material.revision) == (sha256, sha256[:12])
+    assert await material.content.have() == file
     assert os.listdir(target) == []  # noqa: PTH208
 
 
 async def test_what_is_no_model_is_refused_by_name(tmp_path: Path, target: Path) -> None:
     with pytest.raises(SourceNotFoundError, match="on this machine"):
-        await fetch(FileReference(tmp_path / "none.gguf"), target)
+        await from_file.collect(FileReference(tmp_path / "none.gguf"), target)
     with pytest.raises(NotAModelError, match="is not a file"):
-        await fetch(FileReference(Path(os.devnull)), target)
+        await from_file.collect(FileReference(Path(os.devnull)), target)
     (tmp_path / "notes").write_text("notes")
     with pytest.raises(NotAModelError, match="`notes` is not a GGUF file"):
-        await fetch(FileReference(tmp_path / "notes"), target)
+        await from_file.collect(FileReference(tmp_path / "notes"), target)
 
 
 async def test_a_folder_that_lacks_a_file_is_refused_by_its_name(
     tmp_path: Path, target: Path
 ) -> None:
     (tmp_path / "model.onnx").touch()
-    with pytest.raises(NotAModelError, match=r"has no `rbee\.json`, `tokenizer\.json`"):
-        await fetch(FileReference(tmp_path), target)
+    with pytest.raises(FormatUnknownError, match=r"no `config\.json`, `tokenizer\.json` beside"):
+        await from_file.collect(FileReference(tmp_path), target)
+
+
+async def test_the_gguf_file_of_a_folder_is_the_model(tmp_path: Path, target: Path) -> None:
+    (tmp_path / "notes.txt").touch()
     (tmp_path / "a.gguf").write_bytes(GGUF)
-    with pytest.raises(NotAModelError) as caught:
-        await fetch(FileReference(tmp_path), target)
-    assert caught.value.hint == f"did you mean `file:{tmp_path / 'a.gguf'}`?"
+    material = await from_file.collect(FileReference(tmp_path), target)
+    assert isinstance(material.content, Gguf)
+    assert await material.content.have() == tmp_path / "a.gguf"
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
@@ -69,7 +76,7 @@ async def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, target: Path)
     file.write_bytes(GGUF)
     file.chmod(0)
     with pytest.raises(FailedPreconditionError, match="cannot be read"):
-        await fetch(FileReference(file), target)
+        await from_file.collect(FileReference(file), target)
 
 
 async def test_files_are_linked_through_symbolic_links(tmp_path: Path, target: Path) -> None:
@@ -77,7 +84,7 @@ async def test_files_are_linked_through_symbolic_links(tmp_path: Path, target: P
     blob.write_bytes(GGUF)
     link.symlink_to(blob)
     done: list[int] = []
-    await in_steps(link_steps([link], target), done.append)
+    await in_steps(link_steps({"model.onnx": link}, target), done.append)
     assert done == [len(GGUF)]
     assert not (target / "model.onnx").is_symlink()
     assert (target / "model.onnx").samefile(blob)
@@ -88,7 +95,7 @@ async def test_files_of_another_disk_are_copied(target: Path) -> None:
     source = OTHER_DISK / f"rbee-test-{os.getpid()}"
     source.write_bytes(GGUF)
     try:
-        await in_steps(link_steps([source], target), ignore)
+        await in_steps(link_steps({source.name: source}, target), ignore)
         assert (target / source.name).read_bytes() == GGUF
     finally:
         source.unlink()
@@ -126,9 +133,9 @@ def test_the_end_of_a_converter_has_a_reason(words: str, reason: str, target: Pa
         b"{",
         b"[]",
         b"\xff\xfe",
-        b'{"format": 2}',
         b'{"format": 1}',
-        b'{"format": 1, "name": 7}',
+        b'{"format": 2}',
+        b'{"format": 2, "name": 7}',
         b"[" * 100_000,
         b" " * (description.FILE_BYTES_MAX + 1),
     ],

@@ -20,9 +20,10 @@ from rbee_shared.errors import (
 from rbee_shared.narration.context import JOB, JobContext
 from rbee_shared.narration.event import Narration
 from rbee_shared.narration.narrate import narrate
+from tests.stores import names, tools
 
 DESCRIPTION = {
-    "format": 1,
+    "format": 2,
     "name": "Tiny",
     "architecture": "llama",
     "quantization": "int8-block32",
@@ -32,6 +33,8 @@ DESCRIPTION = {
     "layers": 2,
     "kv_heads": 3,
     "head_dim": 64,
+    "layout": "rbee",
+    "kv_value_bytes": 4,
 }
 
 
@@ -45,7 +48,7 @@ class Converter:
         self.cancelled_count = 0
         self.failure: RbeeError | None = None
 
-    async def __call__(self, gguf: Path, out: Path) -> None:
+    async def __call__(self, gguf: Path, out: Path, *, weights: str) -> None:
         self.count += 1
         narrate("model_convert", "halfway through {file}", target="tiny", file=gguf.name)
         await asyncio.to_thread(out.mkdir)
@@ -80,7 +83,7 @@ class Told(list[Narration]):
 
 async def pull_as_job(store: ModelStore, text: str, told: Told, who: str = "") -> Path:
     JOB.set(JobContext("j-1", who, story=told))
-    return (await store.pull(text)).folder
+    return (await store.pull(store.reference(text))).folder
 
 
 async def outcome_of(pull: Coroutine[None, None, StoredModel]) -> StoredModel | RbeeError:
@@ -102,20 +105,16 @@ def text(tmp_path: Path) -> str:
     return f"file:{file}"
 
 
-def names(root: Path) -> list[str]:
-    return sorted(each.name for each in root.iterdir())
-
-
 async def test_two_jobs_share_one_transfer_and_both_hear_all_of_it(root: Path, text: str) -> None:
     converter, early, late = Converter(), Told(), Told()
-    async with opened_store(root, convert=converter) as store, asyncio.TaskGroup() as jobs:
+    async with opened_store(root, tools=tools(converter)) as store, asyncio.TaskGroup() as jobs:
         first = jobs.create_task(pull_as_job(store, text, early, "c-1"))
         await converter.begun.wait()
         second = jobs.create_task(pull_as_job(store, text.replace("file:", "file://"), late, "c-2"))
         await late.heard.wait()
         (reference,) = store.pulling()
         assert pulling_to_proto(reference, hive="attic").reference == text
-        assert await store.find(text) is None
+        assert await store.find(store.reference(text)) is None
         converter.go_on.set()
         assert await first == await second
         assert store.pulling() == ()
@@ -129,7 +128,7 @@ async def test_two_jobs_share_one_transfer_and_both_hear_all_of_it(root: Path, t
 
 async def test_a_job_that_leaves_does_not_stop_the_others(root: Path, text: str) -> None:
     converter, early, late = Converter(), Told(), Told()
-    async with opened_store(root, convert=converter) as store, asyncio.TaskGroup() as jobs:
+    async with opened_store(root, tools=tools(converter)) as store, asyncio.TaskGroup() as jobs:
         first = jobs.create_task(pull_as_job(store, text, early))
         await converter.begun.wait()
         second = jobs.create_task(pull_as_job(store, text, late))
@@ -144,7 +143,7 @@ async def test_a_job_that_leaves_does_not_stop_the_others(root: Path, text: str)
 
 async def test_the_last_job_that_leaves_stops_the_work(root: Path, text: str) -> None:
     converter, told = Converter(), Told()
-    async with opened_store(root, convert=converter) as store:
+    async with opened_store(root, tools=tools(converter)) as store:
         async with asyncio.TaskGroup() as jobs:
             pulls = [jobs.create_task(pull_as_job(store, text, told)) for _ in range(2)]
             await converter.begun.wait()
@@ -157,7 +156,7 @@ async def test_the_last_job_that_leaves_stops_the_work(root: Path, text: str) ->
 
 async def test_who_comes_while_the_work_stops_gets_a_new_one(root: Path, text: str) -> None:
     converter = Converter()
-    async with opened_store(root, convert=converter) as store, asyncio.TaskGroup() as jobs:
+    async with opened_store(root, tools=tools(converter)) as store, asyncio.TaskGroup() as jobs:
         first = jobs.create_task(pull_as_job(store, text, Told()))
         await converter.begun.wait()
         converter.begun.clear()
@@ -175,42 +174,44 @@ async def test_who_comes_while_the_work_stops_gets_a_new_one(root: Path, text: s
 async def test_a_failure_is_every_jobs_and_leaves_nothing(root: Path, text: str) -> None:
     converter = Converter()
     converter.failure = DataLossError("the file is cut short", reason="MODEL_FILE_DAMAGED")
-    async with opened_store(root, convert=converter) as store:
+    async with opened_store(root, tools=tools(converter)) as store:
         async with asyncio.TaskGroup() as jobs:
-            pulls = [jobs.create_task(outcome_of(store.pull(text))) for _ in range(2)]
+            pulls = [
+                jobs.create_task(outcome_of(store.pull(store.reference(text)))) for _ in range(2)
+            ]
             await converter.begun.wait()
             converter.go_on.set()
         assert [pull.result() for pull in pulls] == [converter.failure] * 2
         assert names(root) == []
         converter.failure = None
-        assert await store.pull(text)
+        assert await store.pull(store.reference(text))
 
 
 async def test_a_converter_that_writes_no_description_is_damage(root: Path, text: str) -> None:
-    async def forget(_: Path, out: Path) -> None:
+    async def forget(gguf: Path, out: Path, *, weights: str) -> None:
         await asyncio.to_thread(out.mkdir)
 
-    async with opened_store(root, convert=forget) as store:
+    async with opened_store(root, tools=tools(forget)) as store:
         with pytest.raises(DataLossError, match="No such file"):
-            await store.pull(text)
+            await store.pull(store.reference(text))
     assert names(root) == []
 
 
 async def test_a_bug_ends_the_job_and_not_the_store(root: Path, text: str) -> None:
-    async def stumble(_gguf: Path, _out: Path) -> None:
+    async def stumble(gguf: Path, out: Path, *, weights: str) -> None:
         raise ZeroDivisionError
 
-    async with opened_store(root, convert=stumble) as store:
+    async with opened_store(root, tools=tools(stumble)) as store:
         with pytest.raises(ZeroDivisionError):
-            await store.pull(text)
+            await store.pull(store.reference(text))
         assert await store.list() == ((), ())
 
 
 async def test_a_store_that_closes_stops_its_pulls(root: Path, text: str) -> None:
     converter = Converter()
     async with asyncio.TaskGroup() as jobs:
-        async with opened_store(root, convert=converter) as store:
-            waiting = jobs.create_task(outcome_of(store.pull(text)))
+        async with opened_store(root, tools=tools(converter)) as store:
+            waiting = jobs.create_task(outcome_of(store.pull(store.reference(text))))
             await converter.begun.wait()
         assert isinstance(await waiting, UnavailableError)
     assert names(root) == []
@@ -221,9 +222,11 @@ async def test_pulls_at_once_have_a_limit(root: Path, tmp_path: Path) -> None:
     texts = [f"file:{tmp_path / str(number)}.gguf" for number in range(PULLS_MAX + 1)]
     for text in texts:
         await asyncio.to_thread(Path(text.removeprefix("file:")).write_bytes, b"GGUF")
-    async with opened_store(root, convert=converter) as store:
+    async with opened_store(root, tools=tools(converter)) as store:
         async with asyncio.TaskGroup() as jobs:
-            pulls = [jobs.create_task(outcome_of(store.pull(text))) for text in texts]
+            pulls = [
+                jobs.create_task(outcome_of(store.pull(store.reference(text)))) for text in texts
+            ]
             await converter.begun.wait()
             refused = await pulls[-1]
             converter.go_on.set()

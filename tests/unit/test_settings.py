@@ -99,3 +99,39 @@ def test_what_is_not_toml_is_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(InvalidArgumentError) as error:
         load(file, {})
     assert error.value.reason == "SETTINGS_MALFORMED"
+
+
+def test_aliases_are_the_users_own_names_in_small_letters(tmp_path: Path) -> None:
+    text = '[hive]\ncores = 2\n[aliases]\nQwen-3 = " org/repo:Q8_0 "\n'
+    settings = load(written(tmp_path, text), {"RBEE_ALIASES": "x"})
+    assert settings.aliases == {"qwen-3": "org/repo:Q8_0"}
+    assert settings.hive_cores == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[aliases]\na = 3",
+        "[aliases]\na = ''",
+        "[aliases]\na = '  '",
+        "[aliases]\na = ['x']",
+        "[aliases]\na.b = 'x'",
+        "[aliases]\n'a b' = 'x'",
+        "[aliases]\n'' = 'x'",
+        "[aliases]\n'../a' = 'x'",
+        f"[aliases]\n{'a' * 64} = 'x'",
+        f"[aliases]\na = '{'x' * 513}'",
+        "[aliases]\na = 'x'\nA = 'y'",
+        "[aliases]\n" + "\n".join(f"a{each} = 'x'" for each in range(201)),
+    ],
+)
+def test_an_alias_that_cannot_be_one_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"config\.toml") as error:
+        load(written(tmp_path, text), {})
+    assert error.value.reason == "ALIAS_MALFORMED"
+    assert error.value.hint
+
+
+def test_aliases_that_are_no_section_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="`aliases`"):
+        load(written(tmp_path, "aliases = 3"), {})

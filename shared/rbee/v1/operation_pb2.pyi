@@ -1071,18 +1071,24 @@ class ModelGetResult(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
+    FITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def model(self) -> _model_pb2.Model:
         """The model, files included."""
+
+    @_builtins.property
+    def fits(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.DeviceFit]:
+        """Whether it fits the hive's devices now."""
 
     def __init__(
         self,
         *,
         model: _model_pb2.Model | None = ...,
+        fits: _abc.Iterable[_model_pb2.DeviceFit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fits", b"fits", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1233,6 +1239,32 @@ class ModelPruneOperation(_message.Message):
 Global___ModelPruneOperation: _TypeAlias = ModelPruneOperation  # noqa: Y015
 
 @_typing.final
+class PrunedPath(_message.Message):
+    """A folder or file that was removed, or would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Where it was, on the hive's machine."""
+    size_bytes: _builtins.int
+    """What it took."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrunedPath: _TypeAlias = PrunedPath  # noqa: Y015
+
+@_typing.final
 class ModelPruneResult(_message.Message):
     """What was freed."""
 
@@ -1241,15 +1273,15 @@ class ModelPruneResult(_message.Message):
     PATHS_FIELD_NUMBER: _builtins.int
     FREED_BYTES_FIELD_NUMBER: _builtins.int
     freed_bytes: _builtins.int
-    """Bytes freed."""
+    """Bytes freed in all."""
     @_builtins.property
-    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The folders and files that were removed."""
+    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___PrunedPath]:
+        """What was removed."""
 
     def __init__(
         self,
         *,
-        paths: _abc.Iterable[_builtins.str] | None = ...,
+        paths: _abc.Iterable[Global___PrunedPath] | None = ...,
         freed_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015

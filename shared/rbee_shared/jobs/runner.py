@@ -152,6 +152,11 @@ class JobRunner:
         for entry in self.registry.running():
             self.cancel(entry.id, reason)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more jobs."""
+        return bool(self._closed_by)
+
     def close(self, reason: str) -> None:
         """Take no new jobs and ask every running one to stop."""
         self._closed_by = reason

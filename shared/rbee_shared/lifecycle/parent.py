@@ -3,6 +3,13 @@
 import asyncio
 import os
 import sys
+import threading
+from contextlib import suppress
+
+from rbee_shared.narration.line import FORMAT_VARIABLE, JSON_FORMAT
+
+READ_BYTES = 1024
+EXIT_CODE = 1
 
 
 async def parent_gone() -> None:
@@ -13,7 +20,7 @@ async def parent_gone() -> None:
 
     def look() -> None:
         try:
-            ended = not os.read(descriptor, 1024)
+            ended = not os.read(descriptor, READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -27,3 +34,20 @@ async def parent_gone() -> None:
         await gone.wait()
     finally:
         loop.remove_reader(descriptor)
+
+
+def end_with_parent() -> None:
+    """Have this process end at once when its parent does, whatever it is computing.
+
+    For programs that block. Started by hand they are left alone: their standard input is no pipe
+    of a process of ours.
+    """
+    if os.environ.get(FORMAT_VARIABLE) == JSON_FORMAT:
+        threading.Thread(target=_wait_and_end, name="parent", daemon=True).start()
+
+
+def _wait_and_end() -> None:
+    with suppress(OSError):
+        while os.read(sys.stdin.fileno(), READ_BYTES):
+            pass
+    os._exit(EXIT_CODE)

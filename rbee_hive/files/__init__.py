@@ -1,0 +1,1 @@
+"""Long work on files: in steps, with room, hashed and told."""

@@ -1,0 +1,1 @@
+"""Bytes from far away: resumed, checked, shared. Knows nothing of models."""

@@ -1,0 +1,1 @@
+"""How models are named: read once, the same on every machine."""
