@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbee_hive.devices import Device, detect, device_id, device_named
-from rbee_hive.workers.admission import Demand, Grant, admit
+from rbee_hive.workers.admission import Decision, Demand, Grant, admit
 from rbee_hive.workers.states import COMING, LIVING, SERVING, WorkerState
 from rbee_hive.workers.worker import Spec, Worker
-from rbee_shared.errors import UnavailableError, WorkerNotFoundError
+from rbee_shared.errors import ResourceExhaustedError, UnavailableError, WorkerNotFoundError
 from rbee_shared.ids import new_worker_id
 from rbee_shared.narration.narrate import narrate
 
@@ -178,8 +178,7 @@ class Supervisor:
         return worker
 
     async def _admit(self, demand: Demand, device: Device) -> Grant:
-        living = [worker for worker in self._workers.values() if worker.state in LIVING]
-        decision = admit(demand, device, [worker.tenant() for worker in living])
+        decision = await self._decided(demand, device)
         for worker_id in decision.evicted:
             narrate(
                 "worker_evict",
@@ -191,6 +190,19 @@ class Supervisor:
             )
         await self._stop([self._workers[each] for each in decision.evicted], force=False)
         return decision.grant
+
+    async def _decided(self, demand: Demand, device: Device) -> Decision:
+        while True:
+            living = [worker for worker in self._workers.values() if worker.state in LIVING]
+            try:
+                return admit(demand, device, [worker.tenant() for worker in living])
+            except ResourceExhaustedError:
+                going = [
+                    w for w in living if w.state == WorkerState.DRAINING and not w.request_count
+                ]
+                if not going:
+                    raise
+                await going[0].ended()  # it has nothing to end, and its place is as good as free
 
     async def _until_ready(self, worker: Worker) -> None:
         begin_s = time.monotonic()

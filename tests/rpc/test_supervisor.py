@@ -216,6 +216,20 @@ async def test_an_idle_worker_is_evicted_for_another_model(
         assert pool.supervisor.all() == [new]
 
 
+async def test_the_place_of_a_worker_that_is_going_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pooled(tmp_path, monkeypatch) as pool, asyncio.TaskGroup() as tasks:
+        gate = fifo(tmp_path, "gate")
+        old = await pool.supervisor.spawn(pool.wanted("old", cores=0, ends_at=gate))
+        tasks.create_task(pool.supervisor.delete(old.spec.id, force=False))
+        await until(lambda: old.state == DRAINING)
+        spawning = tasks.create_task(pool.supervisor.spawn(pool.wanted("new", cores=0)))
+        await open_fifo(gate)
+        assert (await spawning).state == READY
+        assert old.state == STOPPED
+
+
 async def test_an_eviction_keeps_nobody_from_a_warm_worker_and_survives_its_caller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
