@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import sys
 import threading
 from contextlib import suppress
@@ -39,10 +40,10 @@ async def parent_gone() -> None:
 def end_with_parent() -> None:
     """Have this process end at once when its parent does, whatever it is computing.
 
-    For programs that block. Started by hand they are left alone: their standard input is no pipe
-    of a process of ours.
+    For programs that block. Whoever starts them without a pipe to hold has them left alone.
     """
-    if os.environ.get(FORMAT_VARIABLE) == JSON_FORMAT:
+    is_held = stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode)
+    if is_held and os.environ.get(FORMAT_VARIABLE) == JSON_FORMAT:
         threading.Thread(target=_wait_and_end, name="parent", daemon=True).start()
 
 
