@@ -42,7 +42,8 @@ def end_with_parent() -> None:
 
     For programs that block. Whoever starts them without a pipe to hold has them left alone.
     """
-    is_held = stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode)
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    is_held = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)  # uvloop's pipes are sockets
     if is_held and os.environ.get(FORMAT_VARIABLE) == JSON_FORMAT:
         threading.Thread(target=_wait_and_end, name="parent", daemon=True).start()
 
