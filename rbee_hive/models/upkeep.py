@@ -1,6 +1,7 @@
 """Keeping the store whole and small: verify and repair, prune, and take in what was copied here."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -54,9 +55,10 @@ async def verify_models(store: ModelStore, text: str, *, repair: bool) -> Verifi
         unreadable = [_unreadable(reference)] * (len(folders) - len(models))
     else:
         models, unreadable = await asyncio.to_thread(store.catalog.readable)
+    counts = Counter(model.reference for model in models)
     faults: list[tuple[ModelFault, bool]] = []
     for model in models:
-        found = await verify(model)
+        found = await verify(model, is_one_of_many=counts[model.reference] > 1)
         mended = bool(found) and repair and await _mended(store, model)
         faults.extend((fault, mended) for fault in found)
     if unreadable:

@@ -3,12 +3,20 @@
 from rbee_hive.files.progress import CHECKING, progress_of
 from rbee_hive.files.steps import Steps, hash_steps, in_steps
 from rbee_hive.models.metadata import ModelFault, StoredModel
+from rbee_shared.references.reference import REVISION_SHOWN_LENGTH
 
 
-async def verify(model: StoredModel) -> tuple[ModelFault, ...]:
-    """Return what is wrong with the files of a model, telling how far it is."""
-    told = progress_of(CHECKING, model.alias or model.reference, model.size_bytes)
-    return await in_steps(verify_steps(model), told)
+async def verify(model: StoredModel, *, is_one_of_many: bool = False) -> tuple[ModelFault, ...]:
+    """Return what is wrong with the files of a model, telling how far it is.
+
+    Args:
+        model: the model.
+        is_one_of_many: whether other revisions of it are told of too.
+    """
+    name = model.alias or model.reference
+    if is_one_of_many:
+        name = f"{name} ({model.revision[:REVISION_SHOWN_LENGTH]})"
+    return await in_steps(verify_steps(model), progress_of(CHECKING, name, model.size_bytes))
 
 
 def verify_steps(model: StoredModel) -> Steps[tuple[ModelFault, ...]]:

@@ -112,6 +112,15 @@ async def test_damage_whose_source_is_gone_or_another_is_told_and_stays(
     assert told.warnings[-1].startswith(f"file:{source} is not mended: there is no `")
 
 
+async def test_each_revision_is_checked_under_its_own_name(store: ModelStore, source: Path) -> None:
+    first = await pulled(store, source)
+    second = await pulled(store, source, b"GGUF, newer")
+    with telling() as told:
+        await verify_models(store, "", repair=False)
+    targets = {each.target for each in told if each.action == "model_verify"}
+    assert targets == {f"file:{source} ({each.revision})" for each in (first, second)}
+
+
 async def test_a_repaired_revision_is_no_newer_than_it_was(store: ModelStore, source: Path) -> None:
     old = await pulled(store, source)
     new = await pulled(store, source, b"GGUF, newer")
