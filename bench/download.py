@@ -172,7 +172,7 @@ async def run(size_bytes: int, rounds: int, folders: list[Path]) -> None:
 def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(prog="python -m bench.download", description=__doc__)
-    parser.add_argument("folders", type=Path, nargs="*", default=[Path("/dev/shm")])  # noqa: S108
+    parser.add_argument("folders", type=Path, nargs="*", default=[Path(tempfile.gettempdir())])
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()

@@ -23,9 +23,17 @@ def load(text: str) -> object:
     """
     try:
         _look_through(text)
-        return yaml.load(text, Loader=_Loader)  # noqa: S506
+        return _document(text)
     except yaml.YAMLError as error:
         raise ValueError("no YAML") from error
+
+
+def _document(text: str) -> object:
+    loader: Any = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _look_through(text: str) -> None:

@@ -1,11 +1,11 @@
 """One file into one part: connections that take piece after piece, and a hash that follows them."""
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from random import SystemRandom
 
 import httpx2
 
@@ -18,6 +18,7 @@ from rbee_hive.transfer.policy import PIECES_A_LANE, Policy
 from rbee_hive.transfer.rate import Rate
 from rbee_hive.transfer.spans import Span, pieces
 
+CHANCE = SystemRandom()
 RATE_LOOK_S = 0.1  # a rate that has changed is noticed after so long
 
 
@@ -117,7 +118,7 @@ class Download:
             in_a_row = 1 if is_further else in_a_row + 1
             if in_a_row > self.means.policy.retries_max:
                 raise broken.error
-            chance = random.random()  # noqa: S311 - so that not all come back together
+            chance = CHANCE.random()  # so that not all come back together
             await asyncio.sleep(
                 wait_s(in_a_row, self.means.policy.retry_s, chance, after_s=broken.after_s)
             )

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from tests.hub.repos import Commit, HubFile, Repos, Settings
 
-TOKEN_SCHEME = "Bearer "  # noqa: S105 - the scheme, not a secret
+SCHEME = "Bearer "
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def refusal(
         authorization: the header.
         reads: a file's bytes. What is gated can be looked at by everybody.
     """
-    token = authorization.removeprefix(TOKEN_SCHEME)
+    token = authorization.removeprefix(SCHEME)
     if token.startswith("invalid"):
         return error(401, text="Invalid credentials in Authorization header")
     if settings is None or (settings.is_private and token not in settings.granted):

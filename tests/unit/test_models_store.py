@@ -3,11 +3,8 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,9 +15,7 @@ from rbee_shared.errors import (
     ModelNotFoundError,
     NotFoundError,
 )
-from rbee_shared.narration.context import JOB, JobContext
-from rbee_shared.narration.event import Narration
-from tests.stores import names, tools
+from tests.stores import names, telling, tools
 
 GGUF = b"GGUF" + bytes(range(256)) * 16
 DESCRIPTION = {
@@ -58,28 +53,6 @@ class Converter:
         self.count += 1
         data = await asyncio.to_thread(gguf.read_bytes)
         await asyncio.to_thread(write_model, out, data)
-
-
-class Told(list[Narration]):
-    """A job's story, kept."""
-
-    def narrate(self, narration: Narration) -> None:
-        self.append(narration)
-
-    def complete(self, completion: Any) -> None:
-        raise AssertionError(completion)
-
-    @property
-    def actions(self) -> list[str]:
-        return list(dict.fromkeys(each.action for each in self))
-
-
-@contextmanager
-def telling() -> Generator[Told]:
-    told = Told()
-    token = JOB.set(JobContext("j-1", story=told))
-    yield told
-    JOB.reset(token)
 
 
 @pytest.fixture

@@ -177,8 +177,8 @@ def _split(text: str) -> SplitResult:
 
 
 def _repo(repo: str) -> str:
-    parts = repo.split("/")
-    if len(parts) != 2 or not all(map(_is_repo_part, parts)):  # noqa: PLR2004 - owner and name
+    owner, slash, name = repo.partition("/")
+    if not slash or not all(map(_is_repo_part, (owner, name))):
         raise ReferenceMalformedError(
             f"`{repo}` is not a repository", hint="write it as the hub does: `org/repo`"
         )
