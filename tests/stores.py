@@ -52,6 +52,7 @@ class Makers:
     """Stand where a hive's child processes stand, write little, and keep what they were asked."""
 
     conversions: list[str] = field(default_factory=list[str])
+    sources: list[str] = field(default_factory=list[str])
     descriptions: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
 
     @property
@@ -62,6 +63,7 @@ class Makers:
     async def convert(self, gguf: Path, out: Path, *, weights: str) -> None:
         """Write a model whose weights are the file's bytes and the way to convert them."""
         self.conversions.append(weights)
+        self.sources.append(gguf.name)
         data = await asyncio.to_thread(gguf.read_bytes) + f", as {weights}".encode()
         write_files(out, {**ONNX, "model.onnx.data": data, "rbee.json": described()})
 

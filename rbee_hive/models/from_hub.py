@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
 from rbee_hive.files.disk import check_room
@@ -20,7 +20,7 @@ from rbee_hive.models.sizes import made_bytes
 from rbee_hive.sources.choice import Choice, Layout
 from rbee_hive.sources.choose import choose
 from rbee_hive.sources.listing import ListedFile, Listing
-from rbee_hive.sources.local import link_steps
+from rbee_hive.sources.local import link, link_steps
 from rbee_hive.transfer.fetcher import Fetcher, opened_fetcher
 from rbee_hive.transfer.file import Blob, RemoteFile
 from rbee_hive.transfer.parts import Leftover, done_bytes
@@ -122,7 +122,9 @@ class Hub:
 
     async def _gguf(self, wanted: _Wanted, staging: Path) -> Path:
         (blob,) = await self._all(wanted, staging)
-        return blob.file
+        named = staging / PurePosixPath(wanted.choice.main).name
+        # whoever reads it tells of it by its name, and a part has none but its hash
+        return named if await asyncio.to_thread(link, blob.file, named) else blob.file
 
     async def _folder(self, wanted: _Wanted, staging: Path) -> Folder:
         out = staging / "model"

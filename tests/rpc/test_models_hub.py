@@ -137,6 +137,11 @@ async def test_weights_of_a_reference_reach_the_converter_and_make_another_model
     assert {each.source_sha256 for each in models} == {models[0].source_sha256}
 
 
+async def test_a_file_is_converted_under_its_own_name(store: ModelStore, makers: Makers) -> None:
+    await pulled(store, "org/tiny")
+    assert makers.sources == ["tiny-Q8_0.gguf"]
+
+
 async def test_a_newer_revision_comes_beside_the_old_one(store: ModelStore, hub: Hub) -> None:
     old = await pulled(store, "org/tiny")
     assert await pulled(store, "org/tiny") == old
