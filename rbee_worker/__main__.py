@@ -26,7 +26,7 @@ from rbee_shared.narration.line import write_line
 from rbee_shared.narration.narrate import add_sink, narrate, set_actor
 from rbee_shared.rpc.server import serving
 from rbee_worker import device
-from rbee_worker.engine import opened_engine
+from rbee_worker.engine.engine import opened_engine
 from rbee_worker.worker_service import WorkerService
 
 SERVICES = [

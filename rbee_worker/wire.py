@@ -3,8 +3,9 @@
 from rbee.v1 import inference_pb2, operation_pb2, worker_pb2, worker_service_pb2 as pb
 from rbee_shared.contracts import wire
 from rbee_shared.errors import InvalidArgumentError, UnimplementedError
-from rbee_worker.sequence import Finish, Request, SamplingParams
-from rbee_worker.step_loop import Load
+from rbee_worker.engine.request import Finish, Request
+from rbee_worker.engine.step_loop import Load
+from rbee_worker.sampling.params import SamplingParams
 
 ROLES = {
     inference_pb2.ROLE_SYSTEM: "system",

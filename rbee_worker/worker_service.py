@@ -22,8 +22,8 @@ from rbee_shared.limits import JOB_TIMEOUT_S, SNAPSHOT_INTERVAL_S
 from rbee_shared.narration.context import current
 from rbee_shared.narration.narrate import tell_completion
 from rbee_worker import wire
-from rbee_worker.engine import Engine
-from rbee_worker.sequence import Request
+from rbee_worker.engine.engine import Engine
+from rbee_worker.engine.request import Request
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

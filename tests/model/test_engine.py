@@ -11,8 +11,9 @@ import pytest
 from rbee_shared.errors import InvalidArgumentError
 from rbee_worker import device
 from rbee_worker.description import ModelDamagedError
-from rbee_worker.engine import Engine, PromptTooLongError, opened_engine
-from rbee_worker.sequence import Finish, FinishReason, Request, SamplingParams
+from rbee_worker.engine.engine import Engine, PromptTooLongError, opened_engine
+from rbee_worker.engine.request import Finish, FinishReason, Request
+from rbee_worker.sampling.params import SamplingParams
 from rbee_worker.session import ProviderUnavailableError
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(300)]

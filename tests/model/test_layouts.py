@@ -18,12 +18,13 @@ from rbee_shared.rpc.channel import connected
 from rbee_worker import device
 from rbee_worker.describe.describe import describe
 from rbee_worker.description import ModelDescription
-from rbee_worker.engine import Engine, PromptTooLongError, opened_engine
+from rbee_worker.engine.engine import Engine, PromptTooLongError, opened_engine
+from rbee_worker.engine.request import Finish, FinishReason, Request
+from rbee_worker.engine.scheduler import PREFILL_CHUNK_TOKENS
 from rbee_worker.layouts.signature import Style
-from rbee_worker.scheduler import PREFILL_CHUNK_TOKENS
-from rbee_worker.sequence import Finish, FinishReason, Request, SamplingParams
+from rbee_worker.sampling.params import SamplingParams
 from rbee_worker.session import Session
-from rbee_worker.tokenizer import Tokenizer
+from rbee_worker.text.tokenizer import Tokenizer
 from tests.model import exporters, hub_weights
 from tests.model.exporters import Form, export
 from tests.model.hub_weights import Weights

@@ -1,8 +1,8 @@
 import pytest
 
 from rbee_shared.errors import InvalidArgumentError
-from rbee_worker import chat_template
-from rbee_worker.chat_template import ChatTemplate, ChatTemplateError
+from rbee_worker.text import chat_template
+from rbee_worker.text.chat_template import ChatTemplate, ChatTemplateError
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 CHATML = (

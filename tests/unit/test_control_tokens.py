@@ -2,7 +2,7 @@
 
 import time
 
-from rbee_worker.control_tokens import ControlTokens, Found
+from rbee_worker.text.control_tokens import ControlTokens, Found
 
 MANY = {number: f"<unused{number}>" for number in range(6_000)}
 

@@ -12,7 +12,7 @@ import tokenizers as untyped_tokenizers
 
 from rbee_worker.describe.describe import describe
 from rbee_worker.description import ModelDescription
-from rbee_worker.tokenizer import Tokenizer
+from rbee_worker.text.tokenizer import Tokenizer
 from tests.model.exporters import Form
 from tests.tiny_hub import TinyHub, edit
 from tests.tiny_llama import TinyLlama, vocabulary

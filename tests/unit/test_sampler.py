@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from rbee_worker.sampler import NumericFaultError, sample, uniform
+from rbee_worker.sampling.sampler import NumericFaultError, sample, uniform
 
 LOGITS = np.array([1.0, 3.0, 2.0, 0.0], np.float32)
 

@@ -2,8 +2,9 @@ import random
 
 import pytest
 
-from rbee_worker.scheduler import PREFILL_CHUNK_TOKENS, QueueFullError, Scheduler
-from rbee_worker.sequence import SamplingParams, Sequence
+from rbee_worker.engine.scheduler import PREFILL_CHUNK_TOKENS, QueueFullError, Scheduler
+from rbee_worker.engine.sequence import Sequence
+from rbee_worker.sampling.params import SamplingParams
 
 
 def sequence(length: int = 3) -> Sequence:

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from rbee_worker.stop import StopStrings
+from rbee_worker.text.stop_strings import StopStrings
 
 
 def feed(stops: list[str], pieces: list[str]) -> tuple[str, str]:

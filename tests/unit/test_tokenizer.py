@@ -9,7 +9,7 @@ from rbee_worker.convert.gguf import GgufFile
 from rbee_worker.convert.tokenizer import to_json
 from rbee_worker.convert.vocabulary import vocabulary_of
 from rbee_worker.description import ModelDescription
-from rbee_worker.tokenizer import TOKENIZER_FILE, Tokenizer
+from rbee_worker.text.tokenizer import TOKENIZER_FILE, Tokenizer
 from tests.tiny_llama import TinyLlama
 from tests.tiny_vocabulary import sentence_piece
 

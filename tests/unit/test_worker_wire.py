@@ -3,7 +3,7 @@ import pytest
 from rbee.v1 import inference_pb2, worker_service_pb2 as pb
 from rbee_shared.errors import InvalidArgumentError, UnimplementedError
 from rbee_worker import device
-from rbee_worker.sequence import SamplingParams
+from rbee_worker.sampling.params import SamplingParams
 from rbee_worker.wire import request_of
 
 

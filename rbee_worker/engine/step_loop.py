@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rbee_shared.errors import RbeeError, UnavailableError
-from rbee_worker.sampler import sample, uniform
-from rbee_worker.scheduler import Scheduler, Step
-from rbee_worker.sequence import Finish, FinishReason, Output, Sequence
+from rbee_worker.engine.request import Finish, FinishReason, Output
+from rbee_worker.engine.scheduler import Scheduler, Step
+from rbee_worker.engine.sequence import Sequence
+from rbee_worker.sampling.sampler import sample, uniform
 from rbee_worker.session import Session
-from rbee_worker.stop import StopStrings
-from rbee_worker.tokenizer import TextStream
+from rbee_worker.text.stop_strings import StopStrings
+from rbee_worker.text.tokenizer import TextStream
 
 COMMANDS_MAX = 1_024
 RATE_SMOOTHING = 0.1

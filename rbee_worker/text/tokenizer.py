@@ -12,10 +12,10 @@ from typing import Any
 
 import tokenizers as untyped_tokenizers
 
-from rbee_worker.chat_template import ChatTemplate
-from rbee_worker.control_tokens import ControlTokens
 from rbee_worker.description import ModelDamagedError, ModelDescription
-from rbee_worker.token_text import TextStream, TokenText
+from rbee_worker.text.chat_template import ChatTemplate
+from rbee_worker.text.control_tokens import ControlTokens
+from rbee_worker.text.token_text import TextStream, TokenText
 
 library: Any = untyped_tokenizers
 

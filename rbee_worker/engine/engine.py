@@ -24,12 +24,13 @@ from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_worker.description import ModelDescription
 from rbee_worker.device import Device
-from rbee_worker.scheduler import QueueFullError
-from rbee_worker.sequence import Output, Request, Sequence
+from rbee_worker.engine.request import Output, Request
+from rbee_worker.engine.scheduler import QueueFullError
+from rbee_worker.engine.sequence import Sequence
+from rbee_worker.engine.step_loop import COMMANDS_MAX, EngineDeadError, Load, StepLoop, Task
 from rbee_worker.session import Session
-from rbee_worker.step_loop import COMMANDS_MAX, EngineDeadError, Load, StepLoop, Task
-from rbee_worker.stop import StopStrings
-from rbee_worker.tokenizer import Tokenizer
+from rbee_worker.text.stop_strings import StopStrings
+from rbee_worker.text.tokenizer import Tokenizer
 
 SEED_BITS = 63
 

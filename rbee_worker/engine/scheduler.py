@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from rbee_shared.errors import ResourceExhaustedError
-from rbee_worker.sequence import Sequence
+from rbee_worker.engine.sequence import Sequence
 
 WAITING_MAX = 64
 PREFILL_CHUNK_TOKENS = 64  # about 130 ms for a small model: how long a cancel may wait
