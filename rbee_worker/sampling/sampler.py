@@ -8,19 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rbee_shared.errors import RbeeError
+from rbee_worker.sampling.fault import NumericFaultError
 
 Floats = NDArray[np.float32]
 
 LIKELY_COUNT = 1_024  # top_p is nearly always settled among so many
 SEED_MASK = 2**64 - 1
-
-
-class NumericFaultError(RbeeError):
-    """The model gave logits that are not numbers; the request fails, the worker lives."""
-
-    reason = "NUMERIC_FAULT"
-    hint = "run it again; if it stays so, `rbee model rm` the model and pull it again"
 
 
 def uniform(seed: int, position: int) -> float:
