@@ -44,7 +44,11 @@ def choose(
         masks: for each row None or which tokens are allowed, a bit each, lowest first, set is
             allowed: int32 [vocabulary / 32].
     """
-    return [_choose_one(row, own, mask) for row, own, mask in zip(rows, logits, masks, strict=True)]
+    # Some graphs forbid by the least float32, which a division makes -inf: that is meant.
+    with np.errstate(over="ignore"):
+        return [
+            _choose_one(row, own, mask) for row, own, mask in zip(rows, logits, masks, strict=True)
+        ]
 
 
 def _choose_one(

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from rbee_worker.sampling.candidates import Floats, Indices, narrow
 from rbee_worker.sampling.params import SamplingParams
+from rbee_worker.sampling.running_sums import RunningSums, Weights
 
 LIKELY_COUNT = 1_024  # top_p is nearly always settled among so many
-BLOCK_LENGTH = 256
-
-Weights = NDArray[np.float32] | NDArray[np.float64]  # of a whole vocabulary, of a few candidates
 
 
 def draw(logits: Floats, params: SamplingParams, *, peak: float, uniform_value: float) -> int:
@@ -34,7 +32,8 @@ def draw(logits: Floats, params: SamplingParams, *, peak: float, uniform_value: 
         weights *= _is_kept(weights, params, total)
     elif params.min_p:
         weights *= weights >= params.min_p
-    place = _place(weights, uniform_value)
+    sums = RunningSums.of(weights)
+    place = sums.place(uniform_value * sums.total, "right")
     return place if indices is None else int(indices[place])
 
 
@@ -43,7 +42,8 @@ def _candidates(
 ) -> tuple[Indices | None, Weights, float]:
     """Return enough tokens for the cuts, ascending, their weights, and the weight of all.
 
-    None are all tokens. The weight of all is 0 where that of these is meant.
+    None are all tokens. The weight of all is 0 where that of these is meant. Weights of a whole
+    vocabulary are float32, those of a few candidates float64.
     """
     if params.top_k:
         indices = narrow(logits, params.top_k)
@@ -71,9 +71,8 @@ def _is_kept(weights: Weights, params: SamplingParams, total: float) -> NDArray[
         falling = falling[: params.top_k]
     count = len(falling)
     if params.top_p < 1:
-        sums = np.cumsum(falling, dtype=np.float64)
-        share = params.top_p * (total or float(sums[-1]))
-        count = min(count, int(np.searchsorted(sums, share)) + 1)
+        sums = RunningSums.of(falling)
+        count = sums.place(params.top_p * (total or sums.total), "left") + 1
     if params.min_p:
         count = min(count, int(np.count_nonzero(falling >= params.min_p)))
     floor = float(falling[count - 1])
@@ -91,28 +90,3 @@ def _all_weights(logits: Floats, peak: float, temperature: float) -> Floats:
     weights = logits - np.float32(peak)
     weights /= np.float32(temperature)
     return np.exp(weights, out=weights)
-
-
-def _place(weights: Weights, uniform_value: float) -> int:
-    """Return the place at which the running sum of the weights passes that share of the whole.
-
-    First the block is found, then the place in it: a running sum over a vocabulary takes longer
-    than its `exp`.
-    """
-    begins = np.arange(0, len(weights), BLOCK_LENGTH)
-    sums = np.cumsum(np.add.reduceat(weights, begins), dtype=np.float64)
-    wanted = uniform_value * float(sums[-1])
-    block = _first_above(sums, wanted)
-    before = float(sums[block - 1]) if block else 0.0
-    begin = int(begins[block])
-    inner = np.cumsum(weights[begin : begin + BLOCK_LENGTH], dtype=np.float64)
-    return begin + _first_above(inner, wanted - before)
-
-
-def _first_above(sums: NDArray[np.float64], wanted: float) -> int:
-    """Return the first place whose sum is above `wanted`; by rounding there may be none.
-
-    Then it is the first that reaches the last sum: never a place without a weight of its own.
-    """
-    place = int(np.searchsorted(sums, wanted, side="right"))
-    return place if place < len(sums) else int(np.searchsorted(sums, float(sums[-1])))

@@ -97,6 +97,16 @@ def test_a_nan_is_a_fault_even_where_the_mask_hides_it() -> None:
     assert isinstance(choose([row_of(size=3)], logits, [mask])[0], NumericFaultError)
 
 
+@pytest.mark.parametrize("asked", KINDS)
+def test_the_least_number_forbids_as_well_as_minus_infinity(asked: dict[str, Any]) -> None:
+    logits = np.full((1, SIZE), np.finfo(np.float32).min, np.float32)
+    logits[0, [3, 4]] = [100, -100]
+    penalised: dict[str, Any] = {**asked, "repetition_penalty": 1.5}
+    choice = choose([row_of(**penalised)], logits, [None])[0]
+    assert isinstance(choice, Choice)
+    assert choice.token == 3
+
+
 def test_a_row_of_which_nothing_is_allowed_is_a_fault() -> None:
     logits, mask = np.zeros((1, 3), np.float32), np.array([0b1000], np.int32)
     assert isinstance(choose([row_of(size=3)], logits, [mask])[0], NumericFaultError)
