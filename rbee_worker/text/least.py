@@ -5,13 +5,15 @@ those that keep all bytes, or are known to drop some, can anything be said; they
 """
 
 import json
+import re
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
 from rbee_worker.text.token_text import BYTES
 
 KEEPING = {"ByteLevel", "Digits", "Metaspace", "Prepend", "Replace", "Sequence", "Split"}
-REMOVED = "Removed"
+LETTERS = re.compile(r"\[[^\]\^-]+\]")  # a set of letters, of the kind that our converter writes
 BYTE_TOKENS = {f"<0x{byte:02X}>" for byte in range(256)}
 
 
@@ -35,14 +37,18 @@ class Least:
 
 def least_of(tokenizer: Any) -> Least:
     """Return what one token of the tokenizer can stand for. Looks through the vocabulary."""
-    steps = [*_steps(tokenizer.normalizer), *_steps(tokenizer.pre_tokenizer)]
-    added = tokenizer.get_added_tokens_decoder().values()
-    if not all(map(_keeps, steps)) or any(each.lstrip or each.rstrip for each in added):
-        return Least(0)
     vocabulary: dict[str, int] = tokenizer.get_vocab()
-    longest = max((len(text.encode()) for text in vocabulary), default=0)
-    if any(step["type"] == "ByteLevel" for step in steps):
-        return Least(longest, bytes(BYTES[each] for each in BYTES.keys() - vocabulary.keys()))
+    steps = [*_steps(tokenizer.normalizer), *_steps(tokenizer.pre_tokenizer)]
+    is_byte_level = any(step["type"] == "ByteLevel" for step in steps)
+    lost = BYTES.keys() - vocabulary.keys() if is_byte_level else set[str]()
+    added = tokenizer.get_added_tokens_decoder().values()
+    keeps = all(_keeps(step, lost) for step in steps)
+    if not keeps or not vocabulary or any(each.lstrip or each.rstrip for each in added):
+        return Least(0)
+    if is_byte_level:  # there a letter is a byte
+        longest = max([*map(len, vocabulary), *(len(each.content.encode()) for each in added)])
+        return Least(longest, bytes(BYTES[letter] for letter in lost))
+    longest = max(len(text.encode()) for text in vocabulary)
     return Least(longest if vocabulary.keys() >= BYTE_TOKENS else 0)
 
 
@@ -58,8 +64,13 @@ def _flat(step: dict[str, Any]) -> list[dict[str, Any]]:
     return [step, *(each for one in inner for each in _flat(one))]
 
 
-def _keeps(step: dict[str, Any]) -> bool:
-    if step["type"] == "Replace":
-        taken = step["pattern"].get("String")
-        return taken is not None and len(taken.encode()) <= len(step["content"].encode())
-    return step["type"] in KEEPING and step.get("behavior") != REMOVED
+def _keeps(step: dict[str, Any], lost: Set[str]) -> bool:
+    match step:
+        case {"type": "Replace", "pattern": {"String": str(taken)}, "content": str(given)}:
+            return len(taken.encode()) <= len(given.encode())
+        case {"type": "Split", "behavior": "Removed", "pattern": {"Regex": str(pattern)}}:
+            return bool(LETTERS.fullmatch(pattern)) and set(pattern[1:-1]) - {"\\"} <= lost
+        case {"type": "Replace"} | {"behavior": "Removed"}:
+            return False
+        case _:
+            return step["type"] in KEEPING

@@ -1,5 +1,6 @@
 """The least number of tokens that a text can have is never more than it has."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rbee_worker.convert.gguf import GgufFile
 from rbee_worker.convert.tokenizer import to_json
 from rbee_worker.convert.vocabulary import vocabulary_of
 from rbee_worker.text.least import Least, least_of
+from rbee_worker.text.token_text import BYTES
 from tests.texts import TEXTS, noise
 from tests.tiny_llama import TinyLlama
 from tests.tiny_vocabulary import sentence_piece
@@ -52,6 +54,21 @@ def test_of_what_drops_text_nothing_is_said(drop: dict[str, Any], tokenizer: Any
         setattr(tokenizer, part, value)
     assert least_of(tokenizer) == Least(0)
     assert least_of(tokenizer).tokens("x" * 1_000) == 0
+
+
+def test_bytes_that_are_dropped_for_want_of_a_token_are_left_out(tmp_path: Path) -> None:
+    path = TinyLlama(layers=1).write(tmp_path / "tiny.gguf")
+    found = json.loads(to_json(vocabulary_of(GgufFile(path))))
+    lost = sorted(letter for letter, byte in BYTES.items() if byte in b"Q\x04")
+    for letter in lost:
+        del found["model"]["vocab"][letter]
+    drops = _pre.Split(library.Regex(f"[{''.join(lost)}]"), "removed")
+    tokenizer = library.Tokenizer.from_str(json.dumps(found))
+    tokenizer.pre_tokenizer = _pre.Sequence([tokenizer.pre_tokenizer, drops])
+    least = least_of(tokenizer)
+    assert least.token_bytes_max > 0
+    assert sorted(least.dropped) == sorted(b"Q\x04")
+    assert least.tokens("Q" * 1_000) == len(tokenizer.encode("Q" * 1_000).ids) == 0
 
 
 def test_of_what_takes_spaces_along_nothing_is_said(tokenizer: Any) -> None:
