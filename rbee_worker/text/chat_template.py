@@ -1,34 +1,16 @@
 """A conversation as the text that the model was trained on, by the model's own template.
 
-A template is a program by a stranger: it runs in jinja2's immutable sandbox, within limits. What
-templates may use besides jinja2's own is what transformers gives them, who they are written for.
+A template is a stranger's program: it runs in a process of its own (`renderer.py`).
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, NoReturn
-
-import jinja2
-from jinja2 import nodes
-from jinja2.ext import Extension, LoopControlExtension
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import Any
 
 from rbee_shared.errors import FailedPreconditionError, InvalidArgumentError
+from rbee_worker.text.render.frames import REFUSED, TEXT
+from rbee_worker.text.renderer import Renderer
 
 TEMPLATE_CHARS_MAX = 100_000
-RENDERED_CHARS_MAX = 4_000_000
-FAULTS = (  # what a template can run into
-    jinja2.TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 
 class ChatTemplateError(FailedPreconditionError):
@@ -39,107 +21,73 @@ class ChatTemplateError(FailedPreconditionError):
 
 
 class ChatTemplate:
-    """A model's template, compiled once."""
+    """A model's template. May be used by many threads."""
 
     def __init__(self, source: str | None) -> None:
-        """Compile the template.
+        """Take the template and begin to compile it; `check` waits for that.
 
         Raises:
-            ChatTemplateError: it is too long or malformed.
+            ChatTemplateError: it is too long.
+            RendererLostError: there is no process for it.
         """
-        self._template: jinja2.Template | None = None
-        if source is None:
-            return
-        if len(source) > TEMPLATE_CHARS_MAX:
+        if source is not None and len(source) > TEMPLATE_CHARS_MAX:
             raise ChatTemplateError(f"the chat template has over {TEMPLATE_CHARS_MAX} characters")
-        environment = _environment()
-        try:
-            self._template = environment.from_string(source)
-        except (jinja2.TemplateError, RecursionError) as error:
-            raise ChatTemplateError(f"the chat template is malformed: {error}") from error
+        self._renderer = None if source is None else Renderer(source)
+
+    def check(self) -> None:
+        """Wait until it is compiled.
+
+        Raises:
+            ChatTemplateError: it is malformed.
+            RendererLostError: there is no process for it.
+        """
+        if self._renderer is None:
+            return
+        answer = self._renderer.compile()
+        if answer.kind != TEXT:
+            raise ChatTemplateError(f"the chat template is malformed: {answer.words}")
 
     def render(
-        self, messages: Sequence[Mapping[str, str]], *, bos_token: str, eos_token: str
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        bos_token: str,
+        eos_token: str,
     ) -> str:
-        """Return the prompt of a conversation, ending where the model is to speak.
+        """Return the prompt of a conversation, ending where the model is to speak. Blocks.
 
         Args:
-            messages: each with `role` and `content`.
+            messages: each with `role` and `content`, and what else the template knows.
+            tools: what the model may call, as OpenAI's API describes it.
             bos_token: the text of the model's first token.
             eos_token: the text of its last.
 
         Raises:
-            ChatTemplateError: there is no template, or it fails.
-            InvalidArgumentError: it refuses this conversation.
+            ChatTemplateError: there is no template, or it fails, or it takes too much.
+            InvalidArgumentError: it refuses this conversation, which may be too long.
+            RendererLostError: there is no process for it.
         """
-        if self._template is None:
+        if self._renderer is None:
             raise ChatTemplateError("the model has no chat template")
-        values = {
-            "messages": [dict(message) for message in messages],
-            "add_generation_prompt": True,
-            "bos_token": bos_token,
-            "eos_token": eos_token,
-        }
-        pieces: list[str] = []
-        length = 0
-        try:
-            for piece in self._template.generate(values):
-                pieces.append(piece)
-                length += len(piece)
-                if length > RENDERED_CHARS_MAX:
-                    raise ChatTemplateError(
-                        f"the conversation has over {RENDERED_CHARS_MAX} characters"
-                    )
-        except FAULTS as error:
-            raise ChatTemplateError(f"the chat template fails: {error}") from error
-        return "".join(pieces)
+        answer = self._renderer.render(
+            {
+                "messages": list(messages),
+                "tools": list(tools) or None,  # as transformers says it
+                "add_generation_prompt": True,
+                "bos_token": bos_token,
+                "eos_token": eos_token,
+            }
+        )
+        if answer.kind == REFUSED:
+            raise InvalidArgumentError(
+                f"the model's template refuses: {answer.words}", reason="CHAT_REFUSED"
+            )
+        if answer.kind != TEXT:
+            raise ChatTemplateError(f"the chat template fails: {answer.words}")
+        return answer.words
 
-
-class _Generation(Extension):
-    """`{% generation %}` marks what the model said, for training; here it only holds its body."""
-
-    def __init__(self, environment: jinja2.Environment) -> None:
-        super().__init__(environment)
-        self.tags = {"generation"}
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return nodes.Scope(body, lineno=line)
-
-
-def _environment() -> jinja2.Environment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=[LoopControlExtension, _Generation],
-    )
-    functions: Any = {"raise_exception": _refuse, "strftime_now": _now}
-    environment.globals.update(functions)
-    environment.filters["tojson"] = _json  # jinja2's own escapes what HTML would take for a tag
-    return environment
-
-
-def _json(
-    value: Any,
-    *,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
-    )
-
-
-def _refuse(message: str) -> NoReturn:
-    raise InvalidArgumentError(f"the model's template refuses: {message}", reason="CHAT_REFUSED")
-
-
-def _now(form: str) -> str:
-    return datetime.now(tz=UTC).strftime(form)
+    def close(self) -> None:
+        """End its process. Idempotent; without it the process ends with this object."""
+        if self._renderer is not None:
+            self._renderer.close()

@@ -23,6 +23,14 @@ def test_a_model_without_control_tokens_finds_none() -> None:
     assert not ControlTokens({}).are_in("<s>")
 
 
+def test_a_token_that_a_text_leaves_off_within_is_found() -> None:
+    tokens = ControlTokens({1: "<a>", 2: "<a><b>", 3: "[x]"})
+    for text, place in {"x<": 1, "x<a": 1, "x<a><": 1, "<<": 1, "[xx": 3, "[y": 2, "": 0}.items():
+        assert tokens.begun_at(text, len(text)) == place
+    assert tokens.begun_at("x<a b", 3) == 1
+    assert ControlTokens({}).begun_at("<", 1) == 1
+
+
 def test_many_beginnings_of_many_tokens_take_no_time() -> None:
     start = time.perf_counter()
     assert not ControlTokens(MANY).are_in("<unused" * 10_000)
