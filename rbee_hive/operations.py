@@ -151,6 +151,7 @@ async def _worker_spawn(hive: Hive, operation: pb.WorkerSpawnOperation) -> pb.Wo
         device=operation.device,
         cores=operation.cores,
         context_length=operation.context_length,
+        slots=operation.slots,
         keep_alive_s=wire.seconds(operation.keep_alive)
         if operation.HasField("keep_alive")
         else None,
