@@ -1,14 +1,12 @@
 """Reading the facts of the machine itself; blocks for milliseconds."""
 
 import contextlib
-import os
 import platform
 import shutil
 import sys
 from pathlib import Path
 
-import psutil
-
+from rbee_shared.machine import usable_cores, usable_memory
 from rbee_shared.paths import resolve
 from rbee_worker.doctor.facts import Machine
 
@@ -22,7 +20,7 @@ def read_machine() -> Machine:
     Raises:
         InvalidArgumentError: `RBEE_HOME` or `RBEE_MODELS` names no folder.
     """
-    memory = psutil.virtual_memory()
+    memory = usable_memory()
     models = resolve().models
     processor = _processor_facts()
     features = next((processor[key] for key in FEATURE_KEYS if key in processor), "")
@@ -30,10 +28,10 @@ def read_machine() -> Machine:
         python=sys.version_info[:2],
         processor=processor.get("model name") or platform.processor() or platform.machine(),
         architecture=platform.machine(),
-        cores=_cores(),
+        cores=usable_cores(),
         features=frozenset(features.split()),
-        memory_bytes=memory.total,
-        free_memory_bytes=memory.available,
+        memory_bytes=memory.total_bytes,
+        free_memory_bytes=memory.free_bytes,
         models_folder=str(models),
         free_disk_bytes=shutil.disk_usage(_existing(models)).free,
     )
@@ -47,12 +45,6 @@ def _processor_facts() -> dict[str, str]:
             key, _, value = line.partition(":")
             facts.setdefault(key.strip(), value.strip())
     return facts
-
-
-def _cores() -> int:
-    physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
-    return max(1, min(physical, allowed))
 
 
 def _existing(folder: Path) -> Path:
