@@ -1,11 +1,11 @@
-"""`python -m rbee_worker.doctor`: look at this machine and write what was found as JSON."""
+"""`python -m rbee_worker.doctor`: look at this machine and write what is found, a line a check."""
 
-import json
-import os
 import sys
-from dataclasses import asdict
 
-from rbee_worker.doctor.checks import examine
+from rbee_shared import doctor
+from rbee_shared.lifecycle.daemon import run_once
+from rbee_shared.lifecycle.parent import end_with_parent
+from rbee_worker.doctor.checks import examine, judge
 from rbee_worker.doctor.cuda import read_cuda
 from rbee_worker.doctor.facts import Facts
 from rbee_worker.doctor.machine import read_machine
@@ -13,17 +13,21 @@ from rbee_worker.doctor.runtime import packages_folder, read_runtime, tried
 
 
 def main() -> None:
-    """Read the facts, decide, write."""
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries write where they like
+    """Read the facts, decide, write; try the devices last, since that can end a process."""
+    end_with_parent()
+    sys.exit(run_once(_look))
+
+
+def _look() -> None:
     runtime = read_runtime()
     cuda = read_cuda(packages_folder(), runtime.cuda)
-    devices = [] if runtime.error else ["cpu:0"]
-    if runtime.has_cuda:
-        devices += [f"cuda:{index}" for index in range(len(cuda.cards))]
-    facts = Facts(read_machine(), runtime, cuda, tried(devices))
-    with out:
-        json.dump([asdict(each) for each in examine(facts)], out)
+    for check in examine(Facts(read_machine(), runtime, cuda)):
+        doctor.write(check)
+    if runtime.error:
+        return
+    cards = len(cuda.cards) if runtime.has_cuda else 0
+    for device in ("cpu:0", *(f"cuda:{index}" for index in range(cards))):
+        doctor.write(judge(device, tried(device)))
 
 
 if __name__ == "__main__":

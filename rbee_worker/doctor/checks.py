@@ -25,8 +25,13 @@ def examine(facts: Facts) -> tuple[MachineCheck, ...]:
         *_machine(facts.machine),
         *_runtime(facts.runtime, facts.cuda),
         *_cuda(facts.runtime, facts.cuda),
-        *(_trial(device, error) for device, error in facts.trials),
     )
+
+
+def judge(device: str, error: str) -> MachineCheck:
+    """Return what a sum on a device says; `error` is why it failed, if it did."""
+    hint = "what is missing above is the likely cause; else restart the machine" if error else ""
+    return _check(f"computing on {device}", error or "a sum came out right", wrong=hint)
 
 
 def _machine(machine: Machine) -> Iterator[MachineCheck]:
@@ -152,13 +157,6 @@ def _libraries(name: str, libraries: list[Library]) -> MachineCheck:
 
 def _is_cudnn(library: Library) -> bool:
     return library.name.startswith("libcudnn")
-
-
-def _trial(device: str, error: str) -> MachineCheck:
-    if error:
-        hint = "what is missing above is the likely cause; else restart the machine"
-        return _check(f"computing on {device}", error, wrong=hint)
-    return _check(f"computing on {device}", "a sum came out right")
 
 
 def _check(name: str, seen: str, *, wrong: str = "", better: str = "") -> MachineCheck:

@@ -65,9 +65,8 @@ class Cuda:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of it. `trials` are the devices that a sum was tried on, and why it failed, if it did."""
+    """All of it."""
 
     machine: Machine
     runtime: Runtime
     cuda: Cuda
-    trials: tuple[tuple[str, str], ...] = ()

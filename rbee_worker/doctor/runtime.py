@@ -40,12 +40,8 @@ def packages_folder() -> Path | None:
     return Path(module.__file__).parents[1] if module is not None and module.__file__ else None
 
 
-def tried(devices: list[str]) -> tuple[tuple[str, str], ...]:
-    """Add two numbers on each device; return the devices and why it failed, if it did."""
-    return tuple((device, _trial(device)) for device in devices)
-
-
-def _trial(device: str) -> str:
+def tried(device: str) -> str:
+    """Add two numbers on a device; return why it failed, if it did."""
     kind, _, index = device.partition(":")
     try:
         ort = _onnxruntime()

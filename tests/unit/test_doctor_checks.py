@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from rbee_shared.doctor import HINT_INSTALL, MachineCheck
-from rbee_worker.doctor.checks import GIB, NOT_NEEDED, examine
+from rbee_worker.doctor.checks import GIB, NOT_NEEDED, examine, judge
 from rbee_worker.doctor.facts import Cuda, Facts, Library, Machine, Runtime
 
 MACHINE = Machine(
@@ -26,8 +26,8 @@ LIBRARIES = (
     Library("libcudnn.so.9", "nvidia/cudnn/lib", needed=False),
 )
 CUDA = Cuda(("H200",), driver="580.65", driver_cuda=(13, 0), libraries=LIBRARIES)
-PLAIN = Facts(MACHINE, RUNTIME, Cuda(), (("cpu:0", ""),))
-WITH_CARD = Facts(MACHINE, RUNTIME, CUDA, (("cpu:0", ""), ("cuda:0", "")))
+PLAIN = Facts(MACHINE, RUNTIME, Cuda())
+WITH_CARD = Facts(MACHINE, RUNTIME, CUDA)
 CUDA_CHECKS = ("NVIDIA driver", "CUDA libraries", "cuDNN")
 
 
@@ -65,7 +65,7 @@ def test_a_card_without_a_driver_is_worth_a_word_but_no_failure() -> None:
 
 
 def test_an_onnxruntime_that_cannot_be_imported_fails_and_says_what_brings_it() -> None:
-    facts = replace(PLAIN, runtime=Runtime(error="No module named 'onnxruntime'"), trials=())
+    facts = replace(PLAIN, runtime=Runtime(error="No module named 'onnxruntime'"))
     check = check_of(facts, "onnxruntime")
     assert (check.state, check.detail) == ("fail", "No module named 'onnxruntime'")
     assert check.hint == HINT_INSTALL
@@ -108,12 +108,17 @@ def test_a_library_that_only_some_graphs_want_is_no_failure() -> None:
     assert (check.state, check.detail) == ("warn", "0 of 1 found; missing: libcudnn.so.9")
 
 
-def test_where_libraries_cannot_be_looked_for_the_sum_decides() -> None:
+def test_where_libraries_cannot_be_looked_for_nothing_is_claimed() -> None:
     blind = replace(WITH_CARD, cuda=replace(CUDA, libraries=()))
-    assert check_of(blind, "CUDA libraries").detail == "cannot be looked for here"
-    failed = replace(blind, trials=(("cuda:0", "ONNX Runtime would use CPUExecutionProvider"),))
-    check = check_of(failed, "computing on cuda:0")
-    assert (check.state, check.detail) == ("fail", "ONNX Runtime would use CPUExecutionProvider")
+    check = check_of(blind, "CUDA libraries")
+    assert (check.state, check.detail) == ("ok", "cannot be looked for here")
+
+
+def test_a_sum_says_whether_a_device_computes() -> None:
+    assert judge("cpu:0", "").state == "ok"
+    failed = judge("cuda:0", "ONNX Runtime would use CPUExecutionProvider")
+    assert (failed.name, failed.state) == ("computing on cuda:0", "fail")
+    assert failed.detail == "ONNX Runtime would use CPUExecutionProvider"
 
 
 @pytest.mark.parametrize(
