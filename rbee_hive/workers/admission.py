@@ -5,10 +5,10 @@ budget, because two workers on the same cores halve each other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rbee_hive.devices import Device
-from rbee_hive.workers.slots import SLOTS_MAX, slots_that_fit
+from rbee_hive.workers.slots import SLOTS_MAX, cache_room_bytes, slots_that_fit
 from rbee_shared.errors import InvalidArgumentError, ResourceExhaustedError
 
 WEIGHTS_OVERHEAD = 1.2
@@ -93,10 +93,14 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The grant, and the idle workers that must go first."""
+    """The grant, and the idle workers that must go first.
+
+    `cache_room_bytes` is what the number of slots was chosen by, where it was left open.
+    """
 
     grant: Grant
     evicted: tuple[str, ...]
+    cache_room_bytes: int = field(default=0, compare=False)
 
 
 def admit(demand: Demand, device: Device, tenants: Sequence[Tenant]) -> Decision:
@@ -124,7 +128,10 @@ def admit(demand: Demand, device: Device, tenants: Sequence[Tenant]) -> Decision
             leaving = others  # the ones after it make room enough
     grant = _grant(demand, device, here, leaving)
     assert grant is not None
-    return Decision(grant, tuple(tenant.worker_id for tenant in leaving))
+    room_bytes = cache_room_bytes(
+        free_bytes=_free_bytes(device, here, leaving), other_bytes=demand.other_bytes
+    )
+    return Decision(grant, tuple(tenant.worker_id for tenant in leaving), room_bytes)
 
 
 def _grant(
@@ -134,9 +141,8 @@ def _grant(
     free_bytes = _free_bytes(device, here, leaving)
     if cores < 1 or demand.memory_bytes > free_bytes:
         return None
-    slots = demand.slots or slots_that_fit(
-        demand.slot_bytes, free_bytes=free_bytes, other_bytes=demand.other_bytes
-    )
+    room_bytes = cache_room_bytes(free_bytes=free_bytes, other_bytes=demand.other_bytes)
+    slots = demand.slots or slots_that_fit(demand.slot_bytes, room_bytes)
     granted = replace(demand, slots=slots)
     return Grant(device.id, granted.memory_bytes, cores, slots, demand.slot_bytes)
 

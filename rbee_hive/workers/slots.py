@@ -9,15 +9,18 @@ SLOTS_MAX_DEFAULT = 16
 CACHE_SHARE_MAX = 0.25  # of a device's free memory, for a cache whose size nobody asked for
 
 
-def slots_that_fit(slot_bytes: int, *, free_bytes: int, other_bytes: int) -> int:
-    """Return a power of two, at least 1.
+def cache_room_bytes(*, free_bytes: int, other_bytes: int) -> int:
+    """Return how large a cache can be whose size nobody asked for.
 
     Args:
-        slot_bytes: what a slot takes.
         free_bytes: what the device has free.
         other_bytes: what the worker takes of it besides its cache.
     """
-    room_bytes = min(int(free_bytes * CACHE_SHARE_MAX), free_bytes - other_bytes)
+    return max(0, min(int(free_bytes * CACHE_SHARE_MAX), free_bytes - other_bytes))
+
+
+def slots_that_fit(slot_bytes: int, room_bytes: int) -> int:
+    """Return how many slots of that size fit: a power of two, at least 1."""
     slots = SLOTS_MAX_DEFAULT
     while slots > 1 and slots * slot_bytes > room_bytes:
         slots //= 2

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbee_hive.devices import Device, detect, device_id, device_named
-from rbee_hive.workers.admission import Decision, Demand, Grant, admit
+from rbee_hive.workers.admission import Decision, Demand, admit
 from rbee_hive.workers.spec import Spec
 from rbee_hive.workers.states import COMING, LIVING, SERVING, WorkerState
 from rbee_hive.workers.telling import tell_evict, tell_ready, tell_spawn, tell_stop
@@ -146,7 +146,7 @@ class Supervisor:
 
     async def _start(self, wanted: Wanted) -> Worker:
         device = device_named(await self.devices(), wanted.device, self._hive)
-        grant = await self._admit(wanted.demand, device)
+        decision = await self._admit(wanted.demand, device)
         if self._closed:
             raise UnavailableError("the hive stops", reason="HIVE_STOPPING")
         self._make_place(wanted.model)
@@ -157,11 +157,11 @@ class Supervisor:
             alias=wanted.alias,
             folder=wanted.folder,
             socket=self._run / f"worker-{worker_id}.sock",
-            grant=grant,
+            grant=decision.grant,
             context_length=wanted.demand.context_length,
             keep_alive_s=wanted.keep_alive_s,
         )
-        tell_spawn(spec, wanted.demand, device)
+        tell_spawn(spec, wanted.demand, decision.cache_room_bytes)
         worker = Worker(spec, self._changed)
         self._workers[worker_id] = worker
         # a worker outlives the job that spawned it, so it lives outside of that job's context
@@ -170,12 +170,12 @@ class Supervisor:
         self._changed()
         return worker
 
-    async def _admit(self, demand: Demand, device: Device) -> Grant:
+    async def _admit(self, demand: Demand, device: Device) -> Decision:
         decision = await self._decided(demand, device)
         for worker_id in decision.evicted:
             tell_evict(worker_id)
         await self._stop([self._workers[each] for each in decision.evicted], force=False)
-        return decision.grant
+        return decision
 
     async def _decided(self, demand: Demand, device: Device) -> Decision:
         while True:

@@ -1,13 +1,12 @@
 """What people hear of workers that come and go."""
 
-from rbee_hive.devices import Device
 from rbee_hive.workers.admission import GIB, Demand
 from rbee_hive.workers.slots import SLOTS_MAX_DEFAULT
 from rbee_hive.workers.spec import Spec
 from rbee_shared.narration.narrate import narrate
 
 
-def tell_spawn(spec: Spec, demand: Demand, device: Device) -> None:
+def tell_spawn(spec: Spec, demand: Demand, cache_room_bytes: int) -> None:
     """Tell that a worker is started, with how many slots, and why they are not more."""
     slots = spec.grant.slots
     narrate(
@@ -26,14 +25,14 @@ def tell_spawn(spec: Spec, demand: Demand, device: Device) -> None:
     if demand.slots == 0 and slots < SLOTS_MAX_DEFAULT:
         narrate(
             "worker_slots",
-            "{slots} of {most} slots fit: each takes {slot_gib:.1f} of {free_gib:.1f} GiB free",
+            "{slots} of {most} slots: {room:.1f} GiB can be KV cache, each takes {each:.1f}",
             target=spec.id,
             slots=slots,
             most=SLOTS_MAX_DEFAULT,
-            slot_gib=demand.slot_bytes / GIB,
-            free_gib=device.free_memory_bytes / GIB,
-            cute="{slots} of {most} cells fit: each takes {slot_gib:.1f} of {free_gib:.1f} GiB",
-            story='"{slots} at once: each takes {slot_gib:.1f} of my {free_gib:.1f} GiB", it adds',
+            each=demand.slot_bytes / GIB,
+            room=cache_room_bytes / GIB,
+            cute="{slots} of {most} cells: {room:.1f} GiB of comb, each takes {each:.1f}",
+            story='"{slots} at once: {room:.1f} GiB are free, each takes {each:.1f}", it adds',
         )
 
 

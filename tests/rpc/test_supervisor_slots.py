@@ -17,7 +17,7 @@ async def test_where_fewer_slots_fit_people_are_told_why(
         wanted = replace(pool.wanted(), demand=Demand(GIB, 1024, 512 * 1024, cores=1))
         worker = await in_job(pool.supervisor.spawn(wanted), told)
         assert told[0].human.endswith("on cpu:0 with 4 x 524288 tokens")
-        assert told.of("worker_slots") == ["4 of 16 slots fit: each takes 0.5 of 8.0 GiB free"]
+        assert told.of("worker_slots") == ["4 of 16 slots: 2.0 GiB can be KV cache, each takes 0.5"]
         assert (told[0].fields["slots"], told[0].fields["context"]) == (4, 524_288)
         assert "--slots 4" in " ".join(worker.spec.arguments())
 

@@ -2,7 +2,7 @@ import pytest
 
 from rbee_hive.devices import Device
 from rbee_hive.workers.admission import GIB, Demand, Grant, Tenant, admit, check_terms
-from rbee_hive.workers.slots import SLOTS_MAX, SLOTS_MAX_DEFAULT, slots_that_fit
+from rbee_hive.workers.slots import SLOTS_MAX, SLOTS_MAX_DEFAULT, cache_room_bytes, slots_that_fit
 from rbee_shared.errors import InvalidArgumentError, ResourceExhaustedError
 
 
@@ -11,7 +11,7 @@ def cpu(free_gib: float) -> Device:
 
 
 def slots(slot: int, free: int, other: int = 0) -> int:
-    return slots_that_fit(slot, free_bytes=free, other_bytes=other)
+    return slots_that_fit(slot, cache_room_bytes(free_bytes=free, other_bytes=other))
 
 
 def test_where_there_is_room_a_worker_has_all_the_slots_of_the_default() -> None:
@@ -27,6 +27,7 @@ def test_else_the_cache_takes_at_most_a_quarter_of_what_is_free(free: int, fit: 
 def test_and_no_more_than_the_weights_leave() -> None:
     assert slots(100, 8_000, other=7_000) == 8
     assert slots(100, 8_000, other=7_850) == 1
+    assert cache_room_bytes(free_bytes=100, other_bytes=200) == 0
 
 
 def test_who_leaves_the_number_open_is_granted_what_fits_with_its_memory() -> None:
