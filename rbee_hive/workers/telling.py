@@ -25,14 +25,16 @@ def tell_spawn(spec: Spec, demand: Demand, cache_room_bytes: int) -> None:
     if demand.slots == 0 and slots < SLOTS_MAX_DEFAULT:
         narrate(
             "worker_slots",
-            "{slots} of {most} slots: {room:.1f} GiB can be KV cache, each takes {each:.1f}",
+            "{slots} of {most} slots: {room_gib:.1f} GiB can be KV cache,"
+            " each takes {slot_gib:.1f}",
             target=spec.id,
             slots=slots,
             most=SLOTS_MAX_DEFAULT,
-            each=demand.slot_bytes / GIB,
-            room=cache_room_bytes / GIB,
-            cute="{slots} of {most} cells: {room:.1f} GiB of comb, each takes {each:.1f}",
-            story='"{slots} at once: {room:.1f} GiB are free, each takes {each:.1f}", it adds',
+            slot_gib=demand.slot_bytes / GIB,
+            room_gib=cache_room_bytes / GIB,
+            cute="{slots} of {most} cells: {room_gib:.1f} GiB of comb, each takes {slot_gib:.1f}",
+            story='"{slots} at once: {room_gib:.1f} GiB are free, each takes'
+            ' {slot_gib:.1f}", it adds',
         )
 
 
