@@ -6,7 +6,7 @@ from contextlib import aclosing
 from rbee.v1 import inference_pb2, operation_pb2, worker_service_pb2 as pb
 from rbee_hive.devices import device_id, device_named
 from rbee_hive.hive import Hive
-from rbee_hive.workers.admission import Demand, default_context
+from rbee_hive.workers.admission import Demand, check_terms, default_context
 from rbee_hive.workers.states import SERVING
 from rbee_hive.workers.supervisor import Wanted
 from rbee_hive.workers.worker import Worker, WorkerDiedError, WorkerStoppedError
@@ -80,6 +80,7 @@ async def wanted_for(
     device: str,
     cores: int = 0,
     context_length: int = 0,
+    slots: int = 0,
     keep_alive_s: float | None = None,
 ) -> Wanted:
     """Have the model here, pulled if need be, and return what a worker for it is to be like.
@@ -87,12 +88,8 @@ async def wanted_for(
     Raises:
         RbeeError: the model or the device cannot be had, or the context is longer than it has.
     """
-    if cores < 0 or context_length < 0:
-        raise InvalidArgumentError(
-            f"{cores} cores and a context of {context_length} tokens: neither can be negative",
-            reason="DEMAND_MALFORMED",
-            hint="0 takes what there is",
-        )
+    slots = slots or hive.settings.hive_slots
+    check_terms(cores=cores, context_length=context_length, slots=slots)
     reference = hive.models.reference(model_text)
     model = await hive.models.find(reference)
     if model is None:
@@ -115,6 +112,7 @@ async def wanted_for(
             kv_bytes_per_token=model.kv_bytes_per_token,
             context_length=context_length or default_context(model.context_length),
             cores=cores,
+            slots=slots,
         ),
         device=device,
         keep_alive_s=keep,

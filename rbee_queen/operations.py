@@ -162,6 +162,8 @@ async def _worker_spawn(queen: Queen, operation: pb.Operation) -> pb.Result:
 
 
 async def _self_check(queen: Queen, operation: pb.Operation) -> pb.Result:
+    if operation.self_check.machine:  # the queen computes nothing: her machine's hive speaks for it
+        return await _on_all(queen, operation.self_check.hive, operation)
     checks = await self_check("queen")
     for link in await _links(queen, operation.self_check.hive):
         result = await link.run(operation)

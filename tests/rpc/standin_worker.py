@@ -122,7 +122,7 @@ async def _run(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Run as a worker does."""
     parser = argparse.ArgumentParser()
-    for name in ("id", "listen", "device", "threads", "context"):
+    for name in ("id", "listen", "device", "threads", "slots", "context"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--model", type=Path)
     set_actor("worker")

@@ -608,16 +608,20 @@ class SelfCheckOperation(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HIVE_FIELD_NUMBER: _builtins.int
+    MACHINE_FIELD_NUMBER: _builtins.int
     hive: _builtins.str
     """The hive to go through; empty: all."""
+    machine: _builtins.bool
+    """Look instead at what each hive's machine has to compute with, as `rbee doctor` does."""
     def __init__(
         self,
         *,
         hive: _builtins.str = ...,
+        machine: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hive", b"hive"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hive", b"hive", "machine", b"machine"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -632,22 +636,30 @@ class Check(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    HINT_FIELD_NUMBER: _builtins.int
+    HIVE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What was tried."""
     passed: _builtins.bool
     """Whether it holds."""
     detail: _builtins.str
     """What was seen."""
+    hint: _builtins.str
+    """What to do about it; where it passed, what would make it better. Empty: nothing."""
+    hive: _builtins.str
+    """The hive whose machine was looked at; else empty."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         passed: _builtins.bool = ...,
         detail: _builtins.str = ...,
+        hint: _builtins.str = ...,
+        hive: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "name", b"name", "passed", b"passed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "hint", b"hint", "hive", b"hive", "name", b"name", "passed", b"passed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1364,6 +1376,7 @@ class WorkerSpawnOperation(_message.Message):
     CORES_FIELD_NUMBER: _builtins.int
     CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
     KEEP_ALIVE_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model: an alias or a reference; pulled if it is not here. Needed."""
     hive: _builtins.str
@@ -1374,6 +1387,10 @@ class WorkerSpawnOperation(_message.Message):
     """Cores to grant; 0: what is free, at most what is useful."""
     context_length: _builtins.int
     """Tokens that its context shall hold; 0: what the model has, as far as memory allows."""
+    slots: _builtins.int
+    """Requests that it shall answer at once, each with a context of its own; 0: the hive's setting,
+    or as many as there is room for.
+    """
     @_builtins.property
     def keep_alive(self) -> _duration_pb2.Duration:
         """How long it lives on idle; unset: the hive's setting."""
@@ -1387,10 +1404,11 @@ class WorkerSpawnOperation(_message.Message):
         cores: _builtins.int = ...,
         context_length: _builtins.int = ...,
         keep_alive: _duration_pb2.Duration | None = ...,
+        slots: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["keep_alive", b"keep_alive"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_length", b"context_length", "cores", b"cores", "device", b"device", "hive", b"hive", "keep_alive", b"keep_alive", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_length", b"context_length", "cores", b"cores", "device", b"device", "hive", b"hive", "keep_alive", b"keep_alive", "model", b"model", "slots", b"slots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
