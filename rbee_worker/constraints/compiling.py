@@ -18,7 +18,10 @@ def compiled(vocabulary: Any, grammar: str) -> tuple[Any, str]:
         matcher.compute_bitmask()
     if matcher.is_error():
         error = str(matcher.get_error())
-        return matcher, error if "NoExtension" not in error else "unsatisfiable, for no text matches"
+        return (
+            matcher,
+            error if "NoExtension" not in error else "unsatisfiable, for no text matches",
+        )
     # what would be ignored in silence is refused: a schema within a grammar may ask for that
     return matcher, "; ".join(matcher.get_grammar_warnings())
 

@@ -21,6 +21,8 @@ from rbee_worker.constraints.refusal import (
 
 library: Any = llguidance
 
+SPACES = f"[ \\n\\r\\t]{{1,{WHITESPACE_CHARS_MAX}}}"  # between two parts of JSON
+
 
 class ConstraintKind(enum.Enum):
     """How the form is written down."""
@@ -64,9 +66,8 @@ def grammar_of(constraint: Constraint) -> str:
 def _schema(text: str) -> str:
     # what a schema says of these options itself must not switch the refusals off
     grammar = library.LLMatcher.grammar_from_json_schema
-    spaces = f"[ \\n\\r\\t]{{1,{WHITESPACE_CHARS_MAX}}}"
     try:
-        return str(grammar(text, {"whitespace_pattern": spaces}, {"lenient": False}))
+        return str(grammar(text, {"whitespace_pattern": SPACES}, {"lenient": False}))
     except ValueError as error:
         raise ConstraintMalformedError(f"the JSON schema cannot be read: {error}") from error
 
