@@ -1,6 +1,6 @@
 """The engine as asyncio sees it: open a model, ask for answers, read them as they come.
 
-    async with opened_engine(folder, device=..., threads=..., max_len=...) as engine:
+    async with opened_engine(folder, device=..., threads=..., max_len=..., slots=...) as engine:
         async for output in engine.generate(request):
             ...
 
@@ -11,48 +11,51 @@ The model lives in a thread of its own (`step_loop.py`); this side only queues a
 import asyncio
 import logging
 import queue
-import secrets
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence as Items
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
-from rbee_shared.errors import InvalidArgumentError, RbeeError
+import numpy as np
+
+from rbee_shared.errors import RbeeError
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_worker.description import ModelDescription
 from rbee_worker.device import Device
-from rbee_worker.engine.request import Output, Request
+from rbee_worker.engine.answer import Asker
+from rbee_worker.engine.load import Load
+from rbee_worker.engine.outbox import Outbox
+from rbee_worker.engine.preparing import Preparing
+from rbee_worker.engine.request import Embeddings, Output, Request
+from rbee_worker.engine.runs import Floats
 from rbee_worker.engine.scheduler import QueueFullError
-from rbee_worker.engine.sequence import Sequence
-from rbee_worker.engine.step_loop import COMMANDS_MAX, EngineDeadError, Load, StepLoop, Task
+from rbee_worker.engine.step_loop import (
+    COMMANDS_MAX,
+    Ask,
+    Command,
+    Embed,
+    EngineDeadError,
+    StepLoop,
+    Stop,
+)
+from rbee_worker.layouts.signature import Style
 from rbee_worker.session import Session
-from rbee_worker.text.stop_strings import StopStrings
-from rbee_worker.text.tokenizer import Tokenizer
 
-SEED_BITS = 63
-
-
-class PromptTooLongError(InvalidArgumentError):
-    """The prompt does not fit the context; it is never cut."""
-
-    reason = "PROMPT_TOO_LONG"
-    hint = "shorten the prompt, or spawn a worker with a longer `--context` if the model has one"
-
-    def __init__(self, prompt_tokens: int, max_len: int) -> None:
-        super().__init__(f"the prompt has {prompt_tokens} tokens, the context holds {max_len}")
+EMBED_TOKENS_MAX = 1_024  # of one step: others wait so long
+WARM_TOKENS = 16
 
 
 class Engine:
     """One loaded model. Made by `opened_engine`."""
 
-    def __init__(self, loop: StepLoop, tokenizer: Tokenizer) -> None:
-        self._loop = loop
-        self._tokenizer = tokenizer
+    def __init__(self, session: Session, preparing: Preparing, *, guesses: bool) -> None:
+        self._session = session
+        self._preparing = preparing
+        self._outbox = Outbox()
+        self._loop = StepLoop(session, flush=self._outbox.flush, guesses=guesses)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self.is_dead = False
 
     @property
     def load(self) -> Load:
@@ -61,38 +64,50 @@ class Engine:
 
     @property
     def max_len(self) -> int:
-        """Tokens that its context holds."""
-        return self._loop.session.max_len
+        """Tokens that the context of one answer holds."""
+        return self._session.max_len
+
+    @property
+    def slots(self) -> int:
+        """Answers that are written at once, at most."""
+        return self._session.slots
 
     async def generate(self, request: Request) -> AsyncGenerator[Output]:
-        """Yield the answer piece by piece; the last piece says how it ended.
+        """Yield the answers piece by piece; the last piece of each says how it ended.
 
         Raises:
-            InvalidArgumentError: sampling out of range, or a conversation that the model refuses.
+            InvalidArgumentError: sampling out of range, a constraint that cannot be met, or a
+                conversation that the model refuses.
             PromptTooLongError: the prompt does not fit, with both numbers; nothing was computed.
             QueueFullError: too many requests wait.
             RbeeError: the computation failed.
         """
-        sequence = self._sequence_of(request)
         outputs: asyncio.Queue[Output | RbeeError] = asyncio.Queue()  # bounded by the context
-        put = asyncio.get_running_loop().call_soon_threadsafe
-        task = Task(
-            sequence,
-            self._tokenizer.stream(sequence.prompt),
-            StopStrings(request.sampling.stop),
-            partial(put, outputs.put_nowait),
-        )
-        self._submit(task)
+        asker = Asker(self._outbox.to(outputs))
+        answers = await asyncio.to_thread(self._preparing.answers, request, asker, self.max_len)
+        self._submit(Ask(answers))
+        left = len(answers)
         try:
-            while True:
+            while left:
                 output = await outputs.get()
                 if isinstance(output, RbeeError):
                     raise output
                 yield output
-                if output.finish is not None:
-                    return
+                left -= output.finish is not None
         finally:
-            task.is_cancelled = True  # seen before the next step; too late is harmless
+            asker.is_gone = True  # seen before the next step; too late is harmless
+
+    async def embed(self, texts: Items[str]) -> Embeddings:
+        """Return the mean hidden state of each text, as a vector of length 1.
+
+        Raises:
+            UnimplementedError: the model offers none.
+            InvalidArgumentError: a text is empty, or longer than the context.
+            RbeeError: the computation failed.
+        """
+        tokens = await asyncio.to_thread(self._preparing.texts, texts, self.max_len)
+        found = [await self._embedded(batch) for batch in _batches(tokens)]
+        return Embeddings(np.concatenate(found), sum(len(each) for each in tokens))
 
     def start(self) -> None:
         """Start the thread."""
@@ -100,51 +115,39 @@ class Engine:
 
     async def stop(self) -> None:
         """End the thread after the step it is in."""
-        self._loop.stop()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._end)
 
-    def _submit(self, task: Task) -> None:
-        if self.is_dead:
-            raise EngineDeadError("the engine has stopped")
+    async def _embedded(self, texts: tuple[Items[int], ...]) -> Floats:
+        vectors: asyncio.Queue[Floats | RbeeError] = asyncio.Queue()
+        self._submit(Embed(texts, self._outbox.to(vectors)))
+        found = await vectors.get()
+        if isinstance(found, RbeeError):
+            raise found
+        return found
+
+    def _submit(self, command: Command) -> None:
         try:
-            self._loop.commands.put_nowait(task)
+            self._loop.commands.put_nowait(command)
         except queue.Full:
             raise QueueFullError(COMMANDS_MAX) from None
+        if self._loop.is_dead:  # looked at last: nobody may be left who takes it
+            raise EngineDeadError("the engine has stopped")
 
-    def _sequence_of(self, request: Request) -> Sequence:
-        params = request.sampling
-        params.check()
-        prompt = (
-            self._tokenizer.encode_conversation(request.messages)
-            if request.prompt is None
-            else self._tokenizer.encode_text(request.prompt)
-        )
-        if not prompt:
-            raise InvalidArgumentError("the prompt is empty", reason="PROMPT_EMPTY")
-        room = self.max_len - len(prompt)
-        if room < 1:
-            raise PromptTooLongError(len(prompt), self.max_len)
-        seed = secrets.randbits(SEED_BITS) if params.seed is None else params.seed
-        return Sequence(
-            sampling=params,
-            prompt=prompt,
-            seed=seed,
-            token_count_max=min(room, params.max_tokens or room),
-            arrived_s=time.monotonic(),
-        )
+    def _end(self) -> None:
+        self._loop.commands.put(Stop())
+        self._thread.join()
+        self._preparing.close()
 
     def _run(self) -> None:
         try:
             self._loop.run()
         except Exception:  # the thread's edge: the traceback is kept, the worker says it is dead
             logging.exception("the engine ends by a bug")
-        finally:
-            self.is_dead = True
 
 
 @asynccontextmanager
 async def opened_engine(
-    folder: Path, *, device: Device, threads: int, max_len: int, slots: int = 1
+    folder: Path, *, device: Device, threads: int, max_len: int, slots: int, guesses: bool = True
 ) -> AsyncGenerator[Engine]:
     """Load a model for the block, warm it up, and answer with it.
 
@@ -152,8 +155,9 @@ async def opened_engine(
         folder: a model with `rbee.json`.
         device: where it runs, there or not at all.
         threads: cores granted.
-        max_len: tokens that the context holds; 0 for what the model has.
-        slots: requests to answer at once, at most; each has a context of its own.
+        max_len: tokens that the context of one answer holds; 0 for what the model has.
+        slots: answers to write at once, at most.
+        guesses: guess tokens where that pays and changes nothing.
 
     Raises:
         RbeeError: why it cannot be loaded.
@@ -171,29 +175,16 @@ async def opened_engine(
     )
     begin_s = time.monotonic()
     length = min(max_len or description.context_length, description.context_length)
-    tokenizer = await asyncio.to_thread(Tokenizer, folder, description)
-    session = await asyncio.to_thread(
-        _warm, folder, description, device=device, threads=threads, max_len=length
-    )
-    narrate(
-        "model_loaded",
-        "the model is loaded after {seconds:.1f} s, context {context} tokens",
-        target=str(device),
-        model=description.name,
-        seconds=time.monotonic() - begin_s,
-        context=length,
-        cute="the comb is full after {seconds:.1f} s, with room for {context} tokens",
-        story='"I know it all, and hold {context} tokens", says the worker after {seconds:.1f} s',
-    )
-    narrate(
-        "model_layout",
-        "the graph is of the layout {layout}, its KV cache is {style}",
-        target=str(device),
-        level=Level.DEBUG,
-        layout=description.layout,
-        style=session.style.value,
-    )
-    engine = Engine(StepLoop(session, frozenset(description.eos_token_ids)), tokenizer)
+    preparing = await asyncio.to_thread(Preparing, folder, description)
+    try:
+        session = await asyncio.to_thread(
+            _warm, folder, description, device=device, threads=threads, max_len=length, slots=slots
+        )
+        _tell(description, device, session, time.monotonic() - begin_s)
+        engine = Engine(session, preparing, guesses=guesses)
+    except BaseException:
+        preparing.close()
+        raise
     engine.start()
     try:
         yield engine
@@ -202,8 +193,60 @@ async def opened_engine(
 
 
 def _warm(
-    folder: Path, description: ModelDescription, *, device: Device, threads: int, max_len: int
+    folder: Path,
+    description: ModelDescription,
+    *,
+    device: Device,
+    threads: int,
+    max_len: int,
+    slots: int,
 ) -> Session:
-    session = Session(folder, description, device=device, threads=threads, max_len=max_len)
-    session.forward([0], 0)  # the first run plans memory and touches the weights
+    session = Session(
+        folder, description, device=device, threads=threads, max_len=max_len, slots=slots
+    )
+    # the first runs plan memory and touch the weights
+    session.prefill(0, [0] * min(WARM_TOKENS, max_len - 1), 0)
+    session.decode(0, [0], [0])
     return session
+
+
+def _tell(description: ModelDescription, device: Device, session: Session, took_s: float) -> None:
+    narrate(
+        "model_loaded",
+        "the model is loaded after {seconds:.1f} s, {slots} x {context} tokens",
+        target=str(device),
+        model=description.name,
+        seconds=took_s,
+        slots=session.slots,
+        context=session.max_len,
+        cute="the comb is full after {seconds:.1f} s, with {slots} cells for {context} tokens each",
+        story='"I know it all, and hold {slots} talks of {context} tokens", says the worker',
+    )
+    if session.style is Style.COMPAT:
+        narrate(
+            "model_compat",
+            "the graph has no grouped-query attention: one answer at a time, slower as it grows",
+            target=str(device),
+            cute="this comb has one cell: one answer at a time",
+            story='"One after the other, please", says the worker',
+        )
+    narrate(
+        "model_layout",
+        "the graph is of the layout {layout}, its KV cache is {style}",
+        target=str(device),
+        level=Level.DEBUG,
+        layout=description.layout,
+        style=session.style.value,
+    )
+
+
+def _batches(texts: Items[Items[int]]) -> list[tuple[Items[int], ...]]:
+    batches: list[list[Items[int]]] = []
+    held = 0
+    for text in texts:
+        if not batches or held + len(text) > EMBED_TOKENS_MAX:
+            batches.append([])
+            held = 0
+        batches[-1].append(text)
+        held += len(text)
+    return [tuple(each) for each in batches]

@@ -1,17 +1,25 @@
-"""Which sequence computes what in the next step. Pure: no clock, no model, no threads.
+"""Which sequences get a row, and what the next step computes. Pure: no clock, no model, no threads.
 
-This version works on one sequence at a time, in the order of arrival: its prompt in chunks, so that
-a cancel never waits long, then one token a step.
+A step is at most one piece of a prompt and one token of every answer that is being written. Small
+pieces keep those who read from waiting, large ones bring the first token of the new sooner; how
+large a piece may be follows from how fast the model reads.
+
+Interactive goes before batch, short before long; whoever was overtaken often goes first.
 """
 
-from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rbee_shared.errors import ResourceExhaustedError
+from rbee_worker.engine.rows import Move, Placement, Rows, common
 from rbee_worker.engine.sequence import Sequence
 
-WAITING_MAX = 64
-PREFILL_CHUNK_TOKENS = 64  # about 130 ms for a small model: how long a cancel may wait
+WAITING_MAX = 256
+OVERTAKEN_MAX = 8
+CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX = 16, 512
+CHUNK_S_ALONE = 0.5  # a cancel waits so long at most
+CHUNK_S_BESIDE = 0.1  # so long do those wait who are reading
+WAIT_FOR_TOKENS_MIN = 32  # of a prompt that another sequence computes just now
 
 
 class QueueFullError(ResourceExhaustedError):
@@ -25,8 +33,8 @@ class QueueFullError(ResourceExhaustedError):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """Compute the tokens [begin, end) of a sequence; logits follow when it ends the sequence."""
+class Chunk:
+    """Compute the tokens [begin, end) of a sequence; a token is chosen when they are its last."""
 
     sequence: Sequence
     begin: int
@@ -38,12 +46,26 @@ class Step:
         return self.end == self.sequence.length
 
 
-class Scheduler:
-    """Sequences that wait and the one that runs."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is computed next: a piece of a prompt, and the newest token of each of `decode`."""
 
-    def __init__(self, *, waiting_max: int = WAITING_MAX) -> None:
+    chunk: Chunk | None
+    decode: tuple[Sequence, ...]
+
+
+class Scheduler:
+    """Sequences that wait, those that have a row, and the rows.
+
+    Args:
+        slots: rows of the cache.
+        waiting_max: sequences that may wait.
+    """
+
+    def __init__(self, slots: int, *, waiting_max: int = WAITING_MAX) -> None:
+        self.rows = Rows(slots)
         self._waiting_max = waiting_max
-        self._waiting: deque[Sequence] = deque()
+        self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
 
     @property
@@ -52,38 +74,107 @@ class Scheduler:
         return len(self._waiting)
 
     @property
-    def running(self) -> int:
-        """How many are worked on."""
-        return len(self._running)
+    def running(self) -> tuple[Sequence, ...]:
+        """Those that have a row."""
+        return tuple(self._running)
 
-    def add(self, sequence: Sequence) -> None:
-        """Take in a sequence.
+    def add(self, sequences: Iterable[Sequence]) -> None:
+        """Take in sequences, all or none.
 
         Raises:
             QueueFullError: too many wait.
         """
-        if len(self._waiting) >= self._waiting_max:
+        added = list(sequences)
+        if len(self._waiting) + len(added) > self._waiting_max:
             raise QueueFullError(len(self._waiting))
-        self._waiting.append(sequence)
+        self._waiting += added
 
-    def remove(self, sequence: Sequence) -> bool:
-        """Drop a sequence that has ended or is not wanted any more; False if it was not here."""
-        for place in (self._running, self._waiting):
-            if sequence in place:
-                place.remove(sequence)
-                return True
-        return False
+    def remove(self, sequence: Sequence, *, keeps: bool = True) -> tuple[Move, ...]:
+        """Forget a sequence, if it is here, and return what must be moved.
 
-    def all(self) -> list[Sequence]:
-        """Return every sequence, running ones first."""
-        return [*self._running, *self._waiting]
+        Args:
+            sequence: one that ended, or that nobody wants any more.
+            keeps: what its row holds is kept for others.
+        """
+        if sequence in self._waiting:
+            self._waiting.remove(sequence)
+        row = sequence.row
+        if row is None:
+            return ()
+        sequence.row = None
+        self._running.remove(sequence)
+        return self.rows.leave(row, sequence.all()[: sequence.computed if keeps else 0])
 
-    def schedule(self) -> Step | None:
-        """Return the next step; None when there is nothing to do."""
-        if not self._running:
-            if not self._waiting:
-                return None
-            self._running.append(self._waiting.popleft())
-        sequence = self._running[0]
-        end = min(sequence.length, sequence.computed + PREFILL_CHUNK_TOKENS)
-        return Step(sequence, sequence.computed, end)
+    def admit(self) -> tuple[Sequence, Placement] | None:
+        """Give the next sequence a row; None if none waits that can have one now."""
+        if not self.rows.has_room:
+            return None
+        for sequence in _in_turn(self._waiting):
+            if self._will_share(sequence):
+                continue
+            for other in self._waiting[: self._waiting.index(sequence)]:
+                other.overtaken += 1
+            self._waiting.remove(sequence)
+            sequence.overtaken = 0
+            placement = self.rows.take(sequence.begin)
+            sequence.row = placement.row
+            sequence.computed = sequence.cached = placement.kept
+            self._running.append(sequence)
+            return sequence, placement
+        return None
+
+    def schedule(self, prefill_tokens_per_s: float) -> Step | None:
+        """Return the next step; None when there is nothing to compute.
+
+        Args:
+            prefill_tokens_per_s: how fast prompts are computed of late.
+        """
+        decode = tuple(each for each in self._running if each.decodes)
+        reading = [each for each in self._running if not each.decodes]
+        if not decode and not reading:
+            return None
+        if not reading:
+            return Step(None, decode)
+        sequence = min(reading, key=_reading_order)
+        for other in reading:
+            other.overtaken = other.overtaken + 1 if other is not sequence else 0
+        size = chunk_tokens(prefill_tokens_per_s, beside=bool(decode))
+        if sequence.uncomputed <= size + 1:  # a single token at the end would be a run of its own
+            size = sequence.uncomputed
+        return Step(Chunk(sequence, sequence.computed, sequence.computed + size), decode)
+
+    def _will_share(self, sequence: Sequence) -> bool:
+        """Return whether a prompt that is being computed will soon hold much more of this one."""
+        tokens = sequence.begin
+        coming = max(
+            (common(each.begin, tokens) for each in self._running if not each.decodes), default=0
+        )
+        return coming >= WAIT_FOR_TOKENS_MIN and coming > self.rows.shared(tokens) + 1
+
+
+def chunk_tokens(tokens_per_s: float, *, beside: bool) -> int:
+    """Return how many tokens of a prompt a step computes: a power of two, by time.
+
+    Args:
+        tokens_per_s: how fast prompts are computed.
+        beside: others are having their answers written meanwhile.
+    """
+    wanted = tokens_per_s * (CHUNK_S_BESIDE if beside else CHUNK_S_ALONE)
+    size = CHUNK_TOKENS_MIN
+    while size * 2 <= min(wanted, CHUNK_TOKENS_MAX):
+        size *= 2
+    return size
+
+
+def _in_turn(waiting: list[Sequence]) -> list[Sequence]:
+    return sorted(waiting, key=lambda each: 0 if _was_overtaken(each) else each.priority)
+
+
+def _reading_order(sequence: Sequence) -> tuple[int, int]:
+    if _was_overtaken(sequence):
+        return 0, -sequence.overtaken
+    return sequence.priority, sequence.uncomputed
+
+
+def _was_overtaken(sequence: Sequence) -> bool:
+    return sequence.overtaken >= OVERTAKEN_MAX

@@ -1,27 +1,29 @@
 """The engine's thread: it alone touches the model. Commands in, pieces of answers out.
 
-One turn: take commands, schedule, compute, choose, deliver. It blocks on the command queue when
-there is nothing to do. What goes wrong with one sequence ends that sequence.
+One turn: take commands, let go who left, give rows, compute a step, choose, deliver. It blocks on
+the command queue when there is nothing to do. What goes wrong with one answer ends that answer.
 """
 
 import queue
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence as Items
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rbee_shared.errors import RbeeError, UnavailableError
-from rbee_worker.engine.request import Finish, FinishReason, Output
-from rbee_worker.engine.scheduler import Scheduler, Step
+from rbee_worker.engine.answer import Answer
+from rbee_worker.engine.load import Load, Rates
+from rbee_worker.engine.request import FinishReason
+from rbee_worker.engine.runs import Floats, Runs
+from rbee_worker.engine.scheduler import Chunk, Scheduler
 from rbee_worker.engine.sequence import Sequence
-from rbee_worker.sampling.sampler import sample, uniform
+from rbee_worker.sampling.choose import Choice, choose
 from rbee_worker.session import Session
-from rbee_worker.text.stop_strings import StopStrings
-from rbee_worker.text.tokenizer import TextStream
 
 COMMANDS_MAX = 1_024
-RATE_SMOOTHING = 0.1
-
-Deliver = Callable[[Output | RbeeError], object]
 
 
 class EngineDeadError(UnavailableError):
@@ -31,162 +33,233 @@ class EngineDeadError(UnavailableError):
     hint = "run it again: the hive starts a new worker"
 
 
-@dataclass(slots=True, eq=False)
-class Task:
-    """A sequence with what turns its tokens into an answer, and where that goes."""
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The command to write some answers, all of one request."""
 
-    sequence: Sequence
-    text: TextStream
-    stop: StopStrings
-    deliver: Deliver
-    is_cancelled: bool = False
+    answers: tuple[Answer, ...]
 
 
-@dataclass(slots=True)
-class Load:
-    """What the engine is doing. Written by its thread, read by others."""
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """The command to turn texts into vectors."""
 
-    running: int = 0
-    waiting: int = 0
-    token_count: int = 0
-    tokens_per_second: float = 0.0
-    cache_usage: float = 0.0
+    texts: tuple[Items[int], ...]
+    deliver: Callable[[Floats | RbeeError], object]
 
 
-@dataclass(slots=True)
-class _Stop:
+@dataclass(frozen=True, slots=True)
+class Stop:
     """The command that ends the thread."""
 
 
-@dataclass(slots=True)
+Command = Ask | Embed | Stop
+
+
 class StepLoop:
-    """The loop; `run` is the thread's body."""
+    """The loop; `run` is the thread's body.
 
-    session: Session
-    eos_token_ids: frozenset[int]
-    load: Load = field(default_factory=Load)
-    scheduler: Scheduler = field(default_factory=Scheduler)
-    commands: "queue.Queue[Task | _Stop]" = field(
-        default_factory=lambda: queue.Queue(maxsize=COMMANDS_MAX)
-    )
-    tasks: dict[Sequence, Task] = field(default_factory=dict[Sequence, Task])
+    Args:
+        session: the model.
+        deliver: hands over, at the end of each turn, what was told in it.
+        guesses: whether the next tokens may be guessed, where that pays and changes nothing.
+    """
 
-    def stop(self) -> None:
-        """Ask the thread to end; sequences that are left fail."""
-        self.commands.put(_Stop())
+    def __init__(
+        self, session: Session, *, flush: Callable[[], object], guesses: bool = True
+    ) -> None:
+        self.load = Load()
+        self.is_dead = False
+        self.commands: queue.Queue[Command] = queue.Queue(maxsize=COMMANDS_MAX)
+        self._session = session
+        self._flush = flush
+        self._guesses = guesses and session.is_exact
+        self._rates = Rates()
+        self._runs = Runs(session, self._rates)
+        self._scheduler = Scheduler(session.slots)
+        self._answers: dict[Sequence, Answer] = {}
+        self._embeds: list[Embed] = []
 
     def run(self) -> None:
-        """Work until told to stop; whatever ends it, every sequence gets its end."""
+        """Work until told to stop; whatever ends it, everybody who asked gets an end."""
         try:
             while self._take_commands():
-                self._drop_cancelled()
-                step = self.scheduler.schedule()
-                self._tell_load(step)
-                if step is not None:
-                    self._do(step)
+                self._turn()
+                self._flush()
         finally:
-            for task in list(self.tasks.values()):
-                self._fail(task, EngineDeadError("the engine has stopped"))
+            self.is_dead = True
+            self._end_all(EngineDeadError("the engine has stopped"))
+            self._flush()
+
+    def _end_all(self, why: RbeeError) -> None:
+        with suppress(queue.Empty):
+            while True:
+                match self.commands.get_nowait():
+                    case Ask(answers):
+                        self._add(answers)
+                    case Embed() as embed:
+                        self._embeds.append(embed)
+                    case Stop():
+                        pass
+        for answer in list(self._answers.values()):
+            self._fail(answer, why)
+        for embed in self._embeds:
+            embed.deliver(why)
+        self._tell_load()
+
+    def _turn(self) -> None:
+        for answer in [each for each in self._answers.values() if each.asker.is_gone]:
+            self._leave(answer)
+            answer.finish(FinishReason.CANCELLED, time.monotonic())
+        self._admit()
+        if self._embeds:
+            self._embed(self._embeds.pop(0))
+        step = self._scheduler.schedule(self._rates.prefill_tokens_per_s)
+        if step is None:
+            self._rates.rest()
+        else:
+            if step.decode:
+                self._write(
+                    [self._answers[each] for each in step.decode], may_guess=step.chunk is None
+                )
+            if step.chunk is not None and step.chunk.sequence in self._answers:
+                self._read(step.chunk)
+        self._tell_load()
 
     def _take_commands(self) -> bool:
-        idle = not self.tasks
+        idle = not self._answers and not self._embeds
         while True:
             try:
                 command = self.commands.get(block=idle)
             except queue.Empty:
                 return True
-            if isinstance(command, _Stop):
-                return False
             idle = False
-            self._add(command)
+            match command:
+                case Stop():
+                    return False
+                case Ask(answers):
+                    self._add(answers)
+                case Embed():
+                    self._embeds.append(command)
 
-    def _add(self, task: Task) -> None:
+    def _add(self, answers: Items[Answer]) -> None:
         try:
-            self.scheduler.add(task.sequence)
+            self._scheduler.add(each.sequence for each in answers if each.over is None)
         except RbeeError as error:
-            task.deliver(error)
-        else:
-            self.tasks[task.sequence] = task
+            answers[0].asker.deliver(error)
+            return
+        for answer in answers:
+            if answer.over is not None:
+                answer.finish(answer.over, time.monotonic())
+            else:
+                self._answers[answer.sequence] = answer
 
-    def _drop_cancelled(self) -> None:
-        for task in [task for task in self.tasks.values() if task.is_cancelled]:
-            self._finish(task, FinishReason.CANCELLED)
+    def _admit(self) -> None:
+        while (admitted := self._scheduler.admit()) is not None:
+            sequence, placement = admitted
+            sequence.begun_s = time.monotonic()
+            self._runs.move(placement.moves)
 
-    def _do(self, step: Step) -> None:
-        sequence = step.sequence
-        task = self.tasks[sequence]
-        begin_s = time.monotonic()
-        sequence.begun_s = sequence.begun_s or begin_s
+    def _read(self, chunk: Chunk) -> None:
+        answer = self._answers[chunk.sequence]
         try:
-            tokens = _tokens(sequence, step.begin, step.end)
-            logits = self.session.forward(tokens, step.begin)
-            sequence.computed = step.end
-            if not step.samples:
+            logits = self._runs.prefill(chunk)
+        except RbeeError as error:
+            self._fail(answer, error)
+            return
+        if chunk.samples:
+            self._choose([answer], logits)
+
+    def _write(self, answers: list[Answer], *, may_guess: bool) -> None:
+        if len(answers) == 1 and may_guess and self._guesses and self._write_guessed(answers[0]):
+            return
+        lengths = self._scheduler.rows.lengths
+        try:
+            logits = self._runs.decode([each.sequence for each in answers], lengths)
+        except RbeeError as error:
+            if len(answers) == 1:
+                self._fail(answers[0], error)
                 return
-            params = sequence.sampling
-            token = sample(
-                logits,
-                temperature=params.temperature,
-                top_k=params.top_k,
-                top_p=params.top_p,
-                uniform_value=uniform(sequence.seed, sequence.length),
-            )
+            for answer in answers:  # perhaps there is room for each alone
+                self._write([answer], may_guess=False)
+            return
+        self._choose(answers, logits)
+
+    def _write_guessed(self, answer: Answer) -> bool:
+        sequence, drafts = answer.sequence, answer.drafts
+        room = min(
+            self._session.max_len - sequence.length,
+            sequence.token_count_max - len(sequence.answer) - 1,
+        )
+        count = min(room, self._runs.guess_costs.best_count(drafts.hit_rate))
+        guesses = drafts.guess(sequence.answer, max(1, count))  # what is not tried is learned from
+        if count < 1 or not guesses:
+            return False
+        try:
+            logits = self._runs.check(sequence, guesses)
         except RbeeError as error:
-            self._fail(task, error)
+            self._fail(answer, error)
+            return True
+        for place in range(len(guesses) + 1):
+            is_over = not self._choose([answer], logits[place : place + 1])
+            if is_over or place == len(guesses) or sequence.answer[-1] != guesses[place]:
+                break
+        if sequence in self._answers:
+            sequence.advance(sequence.length - 1)
+        return True
+
+    def _choose(self, answers: list[Answer], logits: Floats) -> bool:
+        """Choose and tell the next token of each; return whether the first goes on."""
+        able: list[Answer] = []
+        masks: list[NDArray[np.int32] | None] = []
+        kept: list[int] = []
+        for place, answer in enumerate(answers):
+            try:
+                mask = None if answer.matcher is None else answer.matcher.mask()
+            except RbeeError as error:
+                self._fail(answer, error)
+                continue
+            able.append(answer)
+            masks.append(mask)
+            kept.append(place)
+        rows = logits if len(able) == len(answers) else logits[kept]
+        choices = choose([each.row for each in able], rows, masks)
+        now_s = time.monotonic()
+        for answer, choice in zip(able, choices, strict=True):
+            self._take(answer, choice, now_s)
+        self._rates.wrote(len(able), now_s)
+        return answers[0].sequence in self._answers
+
+    def _take(self, answer: Answer, choice: Choice | RbeeError, now_s: float) -> None:
+        if isinstance(choice, RbeeError):
+            self._fail(answer, choice)
             return
-        self._take_token(task, token)
-        self._count(time.monotonic() - begin_s, is_decode=step.end - step.begin == 1)
-
-    def _take_token(self, task: Task, token: int) -> None:
-        sequence = task.sequence
-        sequence.answer.append(token)
-        sequence.first_token_s = sequence.first_token_s or time.monotonic()
-        if token in self.eos_token_ids:
-            self._finish(task, FinishReason.STOP)
-            return
-        text = task.stop.push(task.text.push(token))
-        if task.stop.found:
-            self._finish(task, FinishReason.STOP, text, (token,))
-        elif len(sequence.answer) >= sequence.token_count_max:
-            self._finish(task, FinishReason.LENGTH, text, (token,))
-        else:
-            task.deliver(Output(text, (token,)))
-
-    def _finish(
-        self, task: Task, reason: FinishReason, text: str = "", token_ids: tuple[int, ...] = ()
-    ) -> None:
-        if not task.stop.found:
-            text += task.stop.push(task.text.flush()) + task.stop.flush()
-        sequence = task.sequence
-        finish = Finish(reason, task.stop.found, sequence.usage(), sequence.seed)
-        self._drop(task)
-        task.deliver(Output(text, token_ids, finish))
-
-    def _fail(self, task: Task, error: RbeeError) -> None:
-        self._drop(task)
-        task.deliver(error)
-
-    def _drop(self, task: Task) -> None:
-        self.scheduler.remove(task.sequence)
-        self.tasks.pop(task.sequence, None)
-        self._tell_load(None)
-
-    def _count(self, took_s: float, *, is_decode: bool) -> None:
         self.load.token_count += 1
-        if is_decode and took_s > 0:
-            rate = self.load.tokens_per_second or 1 / took_s
-            self.load.tokens_per_second = rate + RATE_SMOOTHING * (1 / took_s - rate)
+        try:
+            if answer.take(choice, now_s):
+                self._leave(answer)
+        except RbeeError as error:
+            self._fail(answer, error)
 
-    def _tell_load(self, step: Step | None) -> None:
-        self.load.running = self.scheduler.running
-        self.load.waiting = self.scheduler.waiting
-        self.load.cache_usage = step.end / self.session.max_len if step else 0.0
-        if not self.scheduler.running:
-            self.load.tokens_per_second = 0.0
+    def _embed(self, embed: Embed) -> None:
+        try:
+            embed.deliver(self._session.embed(embed.texts))
+        except RbeeError as error:
+            embed.deliver(error)
 
+    def _fail(self, answer: Answer, error: RbeeError) -> None:
+        self._leave(answer, keeps=False)
+        answer.asker.deliver(error)
+        answer.asker.is_gone = True  # its other answers are of no use to anybody
 
-def _tokens(sequence: Sequence, begin: int, end: int) -> list[int]:
-    prompt_length = len(sequence.prompt)
-    if begin >= prompt_length:  # decoding: the common case, without building the whole
-        return sequence.answer[begin - prompt_length : end - prompt_length]
-    return (sequence.prompt + sequence.answer)[begin:end]
+    def _leave(self, answer: Answer, *, keeps: bool = True) -> None:
+        self._answers.pop(answer.sequence, None)
+        self._runs.move(self._scheduler.remove(answer.sequence, keeps=keeps))
+
+    def _tell_load(self) -> None:
+        running = self._scheduler.running
+        self.load.running = len(running)
+        self.load.waiting = self._scheduler.waiting
+        held = sum(each.computed for each in running)
+        self.load.cache_usage = held / (self._session.slots * self._session.max_len)
+        self.load.tokens_per_second = self._rates.tokens_per_s
