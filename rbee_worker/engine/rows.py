@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Tokens = NDArray[np.int32]
+Floats = NDArray[np.float32]
 
 WORTH_KEEPING = 0.5  # a row is given up to a prompt that shares so much of it; else it is copied
 NOTHING: Tokens = np.zeros(0, np.int32)
@@ -37,24 +38,37 @@ class Swap:
 Move = Copy | Swap
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class End:
+    """Logits [vocabulary] behind the first `length` tokens of a row."""
+
+    length: int
+    logits: Floats
+
+
 @dataclass(slots=True, eq=False)
 class Row:
     """A row of the cache: where it is, what it holds, and whether somebody uses it.
 
     `length` is how many tokens it holds, `tokens` those of them that others may go on from: of a
-    row in use, its prompt. `used` orders the rows by when they were last taken or left.
+    row in use, its prompt. `end` are the logits behind its prompt: who asks the same again needs
+    nothing computed. `used` orders the rows by when they were last taken or left.
     """
 
     place: int
     length: int = 0
     tokens: Tokens = field(default_factory=lambda: NOTHING)
+    end: "End | None" = None
     is_taken: bool = False
     used: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A row that was taken, how many of the prompt's tokens it holds, and what must be moved."""
+    """A row that was taken, how many of the prompt's tokens it holds, and what must be moved.
+
+    It holds all of them only if the row has their `end`.
+    """
 
     row: Row
     kept: int
@@ -91,19 +105,20 @@ class Rows:
         """Take a row for a prompt, the one that holds most of its begin, or a copy of that.
 
         Args:
-            tokens: of the prompt, at least one. The last is always computed, for its logits.
+            tokens: of the prompt, at least one. The last is computed for its logits, where no row
+                has them.
         """
         free = [row for row in self._rows if not row.is_taken]
-        wanted = tokens[:-1]
-        best = max(self._rows, key=lambda row: (common(row.tokens, wanted), not row.is_taken))
-        kept = common(best.tokens, wanted)
+        best = max(self._rows, key=lambda row: (_kept(row, tokens), not row.is_taken))
+        kept = _kept(best, tokens)
+        end = best.end if kept == len(tokens) else None
         oldest = min(free, key=lambda row: (row.length > 0, row.used))
         gives_itself = not best.is_taken and kept >= WORTH_KEEPING * best.length
         chosen = best if gives_itself and kept else oldest
         moves: list[Move] = []
         if chosen is not best and kept:
             moves.append(Copy(best.place, chosen.place, kept))
-        chosen.tokens, chosen.length = tokens[:kept], kept
+        chosen.tokens, chosen.length, chosen.end = tokens[:kept], kept, end
         moves += self._put(chosen, self._next_place(chosen))
         self._touch(chosen)
         chosen.is_taken = True
@@ -118,6 +133,8 @@ class Rows:
         """
         row.tokens, row.length = tokens, len(tokens)
         row.is_taken = False
+        if row.end is not None and row.end.length > len(tokens):
+            row.end = None
         self._touch(row)
         places = [each.place for each in self.taken]
         if not places or not min(places) < row.place < max(places):
@@ -145,6 +162,13 @@ class Rows:
     def _touch(self, row: Row) -> None:
         self._clock += 1
         row.used = self._clock
+
+
+def _kept(row: Row, tokens: Tokens) -> int:
+    """Return how many tokens of a prompt need not be computed if it goes on from a row."""
+    shared = common(row.tokens, tokens)
+    has_end = row.end is not None and row.end.length == shared == len(tokens)
+    return shared if has_end else min(shared, len(tokens) - 1)
 
 
 def common(one: Tokens, other: Tokens) -> int:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rbee_worker.engine.drafts import GuessCosts
 from rbee_worker.engine.load import Rates
-from rbee_worker.engine.rows import Copy, Move
+from rbee_worker.engine.rows import Copy, End, Move
 from rbee_worker.engine.scheduler import Chunk
 from rbee_worker.engine.sequence import Sequence
 from rbee_worker.session import Session
@@ -45,6 +45,8 @@ class Runs:
         )
         self._rates.prefilled(len(tokens), time.perf_counter() - begin_s)
         sequence.advance(chunk.end)
+        if chunk.samples and sequence.row is not None:
+            sequence.row.end = End(chunk.end, logits[0].copy())  # choosing overwrites them
         return logits
 
     def decode(self, sequences: Items[Sequence], lengths: Items[int]) -> Floats:

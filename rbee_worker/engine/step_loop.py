@@ -122,6 +122,7 @@ class StepLoop:
                 self._write(
                     [self._answers[each] for each in step.decode], may_guess=step.chunk is None
                 )
+                self._flush()
             if step.chunk is not None and step.chunk.sequence in self._answers:
                 self._read(step.chunk)
         self._tell_load()
@@ -159,6 +160,9 @@ class StepLoop:
             sequence, placement = admitted
             sequence.begun_s = time.monotonic()
             self._runs.move(placement.moves)
+            if sequence.uncomputed == 0 and placement.row.end is not None:
+                self._choose([self._answers[sequence]], placement.row.end.logits[None].copy())
+                self._flush()
 
     def _read(self, chunk: Chunk) -> None:
         answer = self._answers[chunk.sequence]

@@ -5,6 +5,7 @@ import pytest
 
 from rbee_worker.engine.rows import (
     Copy,
+    End,
     Move,
     Placement,
     Row,
@@ -60,6 +61,21 @@ def test_the_last_token_of_a_prompt_is_always_computed() -> None:
     first = placed(rows, 1, 2, 3)
     rows.leave(first.row, as_tokens([1, 2, 3]))
     assert placed(rows, 1, 2, 3).kept == 2
+
+
+def test_a_prompt_whose_end_is_known_needs_nothing_computed() -> None:
+    rows = Rows(2)
+    first = placed(rows, 1, 2, 3)
+    first.row.tokens, first.row.length = as_tokens([1, 2, 3]), 3
+    first.row.end = End(3, np.zeros(8, np.float32))
+    second = placed(rows, 1, 2, 3)
+    assert second.kept == 3
+    assert second.row.end is first.row.end
+    rows.leave(first.row, as_tokens([1, 2, 3, 4, 5]))
+    rows.leave(second.row, as_tokens([1, 2]))
+    assert second.row.end is None
+    assert placed(rows, 1, 2, 3).kept == 3
+    assert placed(rows, 1, 2, 3, 4).kept == 3
 
 
 def test_a_begin_that_another_uses_is_copied() -> None:
