@@ -14,17 +14,17 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence as Texts
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from rbee_shared.errors import InvalidArgumentError, RbeeError
+from rbee_shared.errors import InvalidArgumentError, RbeeError, UnimplementedError
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
 from rbee_worker.description import ModelDescription
 from rbee_worker.device import Device
-from rbee_worker.engine.request import Output, Request
+from rbee_worker.engine.request import Embeddings, Output, Request
 from rbee_worker.engine.scheduler import QueueFullError
 from rbee_worker.engine.sequence import Sequence
 from rbee_worker.engine.step_loop import COMMANDS_MAX, EngineDeadError, Load, StepLoop, Task
@@ -93,6 +93,23 @@ class Engine:
                     return
         finally:
             task.is_cancelled = True  # seen before the next step; too late is harmless
+
+    @property
+    def embedding_size(self) -> int:
+        """Numbers of a vector that it makes of a text.
+
+        Raises:
+            UnimplementedError: the model's graph gives none.
+        """
+        raise UnimplementedError("this worker makes no vectors", reason="EMBED_UNSUPPORTED")
+
+    async def embed(self, texts: Texts[str]) -> Embeddings:
+        """Turn texts into vectors.
+
+        Raises:
+            UnimplementedError: the model's graph gives none.
+        """
+        raise UnimplementedError(f"no vectors of {len(texts)} texts", reason="EMBED_UNSUPPORTED")
 
     def start(self) -> None:
         """Start the thread."""
