@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rbee_worker.constraints.constraint import Constraint
 from rbee_worker.sampling.params import SamplingParams
+from rbee_worker.tools.tool import Tool, ToolCall, ToolChoice
 
 
 class FinishReason(enum.IntEnum):
@@ -29,7 +34,8 @@ class Request:
     """What is asked for: a conversation, or a raw prompt. Exactly one is set.
 
     `begun` are the tokens of the answer that exist already, when another worker began it; they are
-    not told again.
+    not told again. With `tool_name` that tool is called and no other. Never both: a constraint, and
+    a tool that must be called.
     """
 
     sampling: SamplingParams
@@ -37,6 +43,10 @@ class Request:
     prompt: str | None = None
     begun: tuple[int, ...] = ()
     priority: Priority = Priority.INTERACTIVE
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice.AUTO
+    tool_name: str = ""
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,7 @@ class Finish:
     stop: str
     usage: Usage
     seed: int
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +103,11 @@ class Output:
     finish: Finish | None = None
     index: int = 0
     logprobs: tuple[Logprobs, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """Vectors, float32 [texts, size], in the order of the texts, and the tokens of all of them."""
+
+    vectors: NDArray[np.float32]
+    prompt_tokens: int

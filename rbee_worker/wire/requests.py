@@ -1,90 +1,135 @@
-"""Between the engine's frozen values and wire messages."""
+"""What is asked of the worker, from the wire: generate requests as the engine's own values."""
 
-from rbee.v1 import inference_pb2, operation_pb2, worker_pb2, worker_service_pb2 as pb
-from rbee_shared.contracts import wire
-from rbee_shared.errors import InvalidArgumentError, UnimplementedError
-from rbee_worker.engine.request import Finish, Request
-from rbee_worker.engine.step_loop import Load
+import json
+from typing import Any
+
+from rbee.v1 import inference_pb2, job_pb2, worker_service_pb2 as pb
+from rbee_shared.errors import InvalidArgumentError
+from rbee_worker.constraints.constraint import Constraint, ConstraintKind
+from rbee_worker.engine.request import Priority, Request
 from rbee_worker.sampling.params import SamplingParams
+from rbee_worker.tools.tool import ToolChoice
+from rbee_worker.wire.conversations import messages_of, tools_of
 
-ROLES = {
-    inference_pb2.ROLE_SYSTEM: "system",
-    inference_pb2.ROLE_USER: "user",
-    inference_pb2.ROLE_ASSISTANT: "assistant",
-    inference_pb2.ROLE_TOOL: "tool",
+CHOICES = {
+    inference_pb2.TOOL_CHOICE_UNSPECIFIED: ToolChoice.AUTO,
+    inference_pb2.TOOL_CHOICE_AUTO: ToolChoice.AUTO,
+    inference_pb2.TOOL_CHOICE_NONE: ToolChoice.NONE,
+    inference_pb2.TOOL_CHOICE_REQUIRED: ToolChoice.REQUIRED,
 }
-SUPPORTED = {"temperature", "top_k", "top_p", "seed", "max_tokens", "stop"}
+PRIORITIES = {
+    job_pb2.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
+    job_pb2.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
+    job_pb2.PRIORITY_BATCH: Priority.BATCH,
+}
+AS_IT_IS = frozenset(
+    {
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "seed",
+        "max_tokens",
+        "min_tokens",
+        "ignore_eos",
+        "repetition_penalty",
+        "frequency_penalty",
+        "presence_penalty",
+        "logprobs",
+        "n",
+    }
+)
 
 
 def request_of(message: pb.GenerateRequest) -> Request:
     """Return what is asked for.
 
     Raises:
-        InvalidArgumentError: there is nothing to answer.
-        UnimplementedError: it asks for what this worker cannot do; nothing is left out in silence.
+        InvalidArgumentError: there is nothing to answer, or what is asked for contradicts itself.
     """
     sampling = _sampling_of(message.sampling)
-    if message.begun_token_ids:
-        raise UnimplementedError("this worker cannot go on with a begun answer")
+    begun = tuple(message.begun_token_ids)
+    if begun and sampling.n > 1:
+        raise InvalidArgumentError(
+            f"{sampling.n} answers, and one that is begun already",
+            reason="BEGUN_AMBIGUOUS",
+            hint="go on with one answer at a time",
+        )
+    priority = PRIORITIES.get(message.priority, Priority.INTERACTIVE)
+    constraint = _constraint_of(message.sampling.response_format)
     match message.WhichOneof("input"):
         case "prompt":
-            return Request(sampling, prompt=message.prompt)
-        case "conversation":
-            messages = tuple(
-                {"role": ROLES.get(each.role, ""), "content": each.content}
-                for each in message.conversation.messages
+            return Request(
+                sampling,
+                prompt=message.prompt,
+                begun=begun,
+                priority=priority,
+                constraint=constraint,
             )
-            return Request(sampling, messages=messages)
+        case "conversation":
+            conversation = message.conversation
+            _check_tools(conversation, constraint)
+            return Request(
+                sampling,
+                messages=messages_of(conversation.messages),
+                begun=begun,
+                priority=priority,
+                tools=tools_of(conversation.tools),
+                tool_choice=CHOICES.get(conversation.tool_choice, ToolChoice.AUTO),
+                tool_name=conversation.tool_name,
+                constraint=constraint,
+            )
         case None:
             raise InvalidArgumentError("there is nothing to answer", reason="INPUT_MISSING")
 
 
 def _sampling_of(message: inference_pb2.SamplingParams) -> SamplingParams:
-    unknown = sorted({field.name for field, _ in message.ListFields()} - SUPPORTED)
-    if unknown:
-        raise UnimplementedError(
-            f"this worker does not know {', '.join(unknown)}", reason="SAMPLING_UNSUPPORTED"
-        )
-    default = SamplingParams()
+    asked: dict[str, Any] = {
+        field.name: value  # what is unset is not listed, and takes the engine's default
+        for field, value in message.ListFields()
+        if field.name in AS_IT_IS
+    }
     return SamplingParams(
-        temperature=message.temperature if message.HasField("temperature") else default.temperature,
-        top_k=message.top_k,
-        top_p=message.top_p if message.HasField("top_p") else default.top_p,
-        seed=message.seed if message.HasField("seed") else None,
-        max_tokens=message.max_tokens if message.HasField("max_tokens") else None,
+        **asked,
         stop=tuple(message.stop),
+        stop_token_ids=tuple(message.stop_token_ids),
+        logit_bias=tuple((each.token_id, each.bias) for each in message.logit_biases),
     )
 
 
-def result_of(finish: Finish) -> operation_pb2.Result:
-    """Return how an answer ended."""
-    usage = finish.usage
-    return operation_pb2.Result(
-        infer=operation_pb2.InferResult(
-            usage=inference_pb2.Usage(
-                prompt_tokens=usage.prompt_tokens,
-                completion_tokens=usage.completion_tokens,
-                queue_duration=wire.duration(usage.queue_s),
-                first_token_duration=wire.duration(usage.first_token_s),
-                total_duration=wire.duration(usage.total_s),
-            ),
-            finishes=[
-                inference_pb2.Finish(
-                    reason=inference_pb2.FinishReason.ValueType(finish.reason), stop=finish.stop
-                )
-            ],
-            seed=finish.seed,
+def _constraint_of(message: inference_pb2.ResponseFormat) -> Constraint | None:
+    match message.WhichOneof("kind"):
+        case "json_schema":
+            return Constraint(ConstraintKind.JSON_SCHEMA, message.json_schema)
+        case "regex":
+            return Constraint(ConstraintKind.REGEX, message.regex)
+        case "grammar":
+            return Constraint(ConstraintKind.GRAMMAR, message.grammar)
+        case "choices":
+            options = list(message.choices.options)
+            return Constraint(ConstraintKind.CHOICE, json.dumps(options, ensure_ascii=False))
+        case None:
+            return None
+
+
+def _check_tools(conversation: inference_pb2.Conversation, constraint: Constraint | None) -> None:
+    must_call = conversation.tool_choice == inference_pb2.TOOL_CHOICE_REQUIRED
+    named = conversation.tool_name
+    if named and named not in {tool.name for tool in conversation.tools}:
+        raise InvalidArgumentError(
+            f"the tool `{named}` is to be called and is not among the tools",
+            reason="TOOL_UNKNOWN",
+            hint="name one of the tools that are sent along",
         )
-    )
-
-
-def load_to_proto(load: Load, *, slots: int) -> worker_pb2.WorkerLoad:
-    """Return what the engine is doing."""
-    return worker_pb2.WorkerLoad(
-        running=load.running,
-        waiting=load.waiting,
-        slots=slots,
-        token_count=load.token_count,
-        tokens_per_second=load.tokens_per_second,
-        kv_cache_usage=load.cache_usage,
-    )
+    if must_call and not conversation.tools:
+        raise InvalidArgumentError(
+            "a tool is to be called and there is none",
+            reason="TOOLS_MISSING",
+            hint="send the tools along, or leave the choice to the model",
+        )
+    if constraint is not None and (must_call or named):
+        raise InvalidArgumentError(
+            "a tool is to be called, and the answer is to look like something else",
+            reason="FORMAT_AMBIGUOUS",
+            hint="ask for a tool call or for a format of the answer, not for both",
+        )

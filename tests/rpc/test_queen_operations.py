@@ -253,7 +253,7 @@ async def test_the_fleet_is_shown() -> None:
     ("operation", "kind", "reason"),
     [
         (pb.Operation(), InvalidArgumentError, "OPERATION_MISSING"),
-        (pb.Operation(embed=pb.EmbedOperation()), UnimplementedError, "UNIMPLEMENTED"),
+        (pb.Operation(embed=pb.EmbedOperation()), InvalidArgumentError, "MODEL_MISSING"),
         (pb.Operation(hive_add=pb.HiveAddOperation()), UnimplementedError, "UNIMPLEMENTED"),
         (infer(), InvalidArgumentError, "MODEL_MISSING"),
         (
