@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rbee_worker.constraints.constraint import Constraint
 from rbee_worker.sampling.params import SamplingParams
-from rbee_worker.tools.tool import Tool, ToolCall, ToolChoice
+from rbee_worker.tools.tool import AUTO, Tool, ToolCall, ToolChoice
 
 
 class FinishReason(enum.IntEnum):
@@ -34,8 +34,7 @@ class Request:
     """What is asked for: a conversation, or a raw prompt. Exactly one is set.
 
     `begun` are the tokens of the answer that exist already, when another worker began it; they are
-    not told again. With `tool_name` that tool is called and no other. Never both: a constraint, and
-    a tool that must be called.
+    not told again. Never both: a constraint, and a tool that must be called.
     """
 
     sampling: SamplingParams
@@ -44,8 +43,7 @@ class Request:
     begun: tuple[int, ...] = ()
     priority: Priority = Priority.INTERACTIVE
     tools: tuple[Tool, ...] = ()
-    tool_choice: ToolChoice = ToolChoice.AUTO
-    tool_name: str = ""
+    tool_choice: ToolChoice = AUTO
     constraint: Constraint | None = None
 
 

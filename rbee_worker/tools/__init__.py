@@ -1,1 +1,1 @@
-"""What a model may have done for it: tools offered, calls found in what it writes."""
+"""Tools that a model may call: offering them, asking for a call, and finding calls in an answer."""

@@ -8,15 +8,9 @@ from rbee_shared.errors import InvalidArgumentError
 from rbee_worker.constraints.constraint import Constraint, ConstraintKind
 from rbee_worker.engine.request import Priority, Request
 from rbee_worker.sampling.params import SamplingParams
-from rbee_worker.tools.tool import ToolChoice
-from rbee_worker.wire.conversations import messages_of, tools_of
+from rbee_worker.tools.tool import ToolMode, check
+from rbee_worker.wire.conversations import choice_of, messages_of, tools_of
 
-CHOICES = {
-    inference_pb2.TOOL_CHOICE_UNSPECIFIED: ToolChoice.AUTO,
-    inference_pb2.TOOL_CHOICE_AUTO: ToolChoice.AUTO,
-    inference_pb2.TOOL_CHOICE_NONE: ToolChoice.NONE,
-    inference_pb2.TOOL_CHOICE_REQUIRED: ToolChoice.REQUIRED,
-}
 PRIORITIES = {
     job_pb2.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
     job_pb2.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
@@ -68,15 +62,21 @@ def request_of(message: pb.GenerateRequest) -> Request:
             )
         case "conversation":
             conversation = message.conversation
-            _check_tools(conversation, constraint)
+            tools, choice = tools_of(conversation.tools), choice_of(conversation)
+            check(tools, choice)
+            if constraint is not None and choice.mode is ToolMode.REQUIRED:
+                raise InvalidArgumentError(
+                    "a tool is to be called, and the answer is to look like something else",
+                    reason="FORMAT_AMBIGUOUS",
+                    hint="ask for a tool call or for a format of the answer, not for both",
+                )
             return Request(
                 sampling,
                 messages=messages_of(conversation.messages),
                 begun=begun,
                 priority=priority,
-                tools=tools_of(conversation.tools),
-                tool_choice=CHOICES.get(conversation.tool_choice, ToolChoice.AUTO),
-                tool_name=conversation.tool_name,
+                tools=tools,
+                tool_choice=choice,
                 constraint=constraint,
             )
         case None:
@@ -110,26 +110,3 @@ def _constraint_of(message: inference_pb2.ResponseFormat) -> Constraint | None:
             return Constraint(ConstraintKind.CHOICE, json.dumps(options, ensure_ascii=False))
         case None:
             return None
-
-
-def _check_tools(conversation: inference_pb2.Conversation, constraint: Constraint | None) -> None:
-    must_call = conversation.tool_choice == inference_pb2.TOOL_CHOICE_REQUIRED
-    named = conversation.tool_name
-    if named and named not in {tool.name for tool in conversation.tools}:
-        raise InvalidArgumentError(
-            f"the tool `{named}` is to be called and is not among the tools",
-            reason="TOOL_UNKNOWN",
-            hint="name one of the tools that are sent along",
-        )
-    if must_call and not conversation.tools:
-        raise InvalidArgumentError(
-            "a tool is to be called and there is none",
-            reason="TOOLS_MISSING",
-            hint="send the tools along, or leave the choice to the model",
-        )
-    if constraint is not None and (must_call or named):
-        raise InvalidArgumentError(
-            "a tool is to be called, and the answer is to look like something else",
-            reason="FORMAT_AMBIGUOUS",
-            hint="ask for a tool call or for a format of the answer, not for both",
-        )
