@@ -124,8 +124,8 @@ def _json(text: str, what: str) -> Any:
 
 
 def _tool(found: Any, place: int) -> inference_pb2.Tool:
-    tool = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-    tool = tool.get("function", tool)  # OpenAI wraps it
+    tool = _object(found)
+    tool = _object(tool["function"]) if "function" in tool else tool  # OpenAI wraps it
     name, description = tool.get("name", ""), tool.get("description", "")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise typer.BadParameter(
@@ -139,6 +139,10 @@ def _tool(found: Any, place: int) -> inference_pb2.Tool:
         description=str(description),
         parameters="" if parameters is None else json.dumps(parameters, ensure_ascii=False),
     )
+
+
+def _object(found: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 Schema = Annotated[

@@ -77,9 +77,9 @@ def show_line(text: str) -> None:
     sys.stdout.write(clean_text(text) + "\n")
 
 
-def show_json(document: Any) -> None:
-    """Print one JSON document."""
-    sys.stdout.write(to_json(document, indent=2) + "\n")
+def show_json(document: Any, *, indent: int | None = 2) -> None:
+    """Print one JSON document; with None for `indent` on one line."""
+    sys.stdout.write(to_json(document, indent=indent) + "\n")
 
 
 def show_error(error: RbeeError, *, as_json: bool) -> None:
