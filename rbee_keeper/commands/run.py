@@ -19,7 +19,6 @@ from rbee_keeper.formats import (
     Regex,
     Schema,
     ToolChoice,
-    Tools,
     ToolsFile,
     add_tools,
     response_format,
@@ -190,7 +189,7 @@ async def run(
     if keep_alive is not None:
         asked.keep_alive.CopyFrom(wire.duration(keep_alive))
     if raw:
-        _take_raw(asked, text, tools)
+        _take_raw(asked, text, has_tools=bool(tools or tool_choice))
     else:
         _converse(asked, system, text)
         add_tools(asked.conversation, tools, tool_choice)
@@ -215,8 +214,8 @@ async def run(
         _close(display, result, verbose=verbose and not as_json)
 
 
-def _take_raw(asked: pb.InferOperation, text: str, tools: Tools | None) -> None:
-    if tools is not None:
+def _take_raw(asked: pb.InferOperation, text: str, *, has_tools: bool) -> None:
+    if has_tools:
         raise typer.BadParameter("--tools are told by the chat template, which --raw leaves out")
     asked.prompt = text
 
