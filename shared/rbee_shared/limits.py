@@ -24,7 +24,7 @@ JOB_KEPT_S = 3_600.0
 HOUR_S = 3_600.0
 JOB_TIMEOUT_S = {  # by operation, if nobody says; and the most that can be asked for
     "infer": (HOUR_S, 24 * HOUR_S),
-    "embed": (600.0, 24 * HOUR_S),
+    "embed": (HOUR_S, 24 * HOUR_S),  # may pull the model first, as `infer` may
     "model_download": (24 * HOUR_S, 7 * 24 * HOUR_S),
     "model_verify": (24 * HOUR_S, 7 * 24 * HOUR_S),  # may fetch what is damaged
     "model_import": (24 * HOUR_S, 7 * 24 * HOUR_S),
