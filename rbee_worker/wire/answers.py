@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+from google.protobuf.wrappers_pb2 import BytesValue
+from numpy.typing import NDArray
+
 from rbee.v1 import inference_pb2, operation_pb2, worker_pb2
 from rbee_shared.contracts import wire
 from rbee_worker.engine.request import Embeddings, Finish, Logprobs, Output, TokenLogprob, Usage
@@ -80,9 +84,7 @@ def vectors_of(embeddings: Embeddings, *, total_s: float) -> operation_pb2.Resul
     """Return vectors, and what they cost."""
     return operation_pb2.Result(
         embed=operation_pb2.EmbedResult(
-            embeddings=[
-                operation_pb2.Embedding(values=vector.tolist()) for vector in embeddings.vectors
-            ],
+            embeddings=[_vector_to_proto(vector) for vector in embeddings.vectors],
             usage=inference_pb2.Usage(
                 prompt_tokens=embeddings.prompt_tokens, total_duration=wire.duration(total_s)
             ),
@@ -100,6 +102,13 @@ def load_to_proto(load: Load, *, slots: int) -> worker_pb2.WorkerLoad:
         tokens_per_second=load.tokens_per_second,
         kv_cache_usage=load.cache_usage,
     )
+
+
+def _vector_to_proto(vector: NDArray[np.float32]) -> operation_pb2.Embedding:
+    # packed numbers are on the wire what bytes are, and their field is the first as well: so they
+    # are copied as a whole: as a list they would take up to nine times as long, without any token
+    packed = BytesValue(value=vector.astype("<f4").tobytes())
+    return operation_pb2.Embedding.FromString(packed.SerializeToString())
 
 
 def _calls_to_proto(calls: Iterable[ToolCall]) -> list[inference_pb2.ToolCall]:
