@@ -105,8 +105,8 @@ def load_to_proto(load: Load, *, slots: int) -> worker_pb2.WorkerLoad:
 
 
 def _vector_to_proto(vector: NDArray[np.float32]) -> operation_pb2.Embedding:
-    # packed numbers are on the wire what bytes are, and their field is the first as well: so they
-    # are copied as a whole: as a list they would take up to nine times as long, without any token
+    # packed numbers are on the wire what bytes are, and their field is the first as well, so they
+    # are copied as a whole: a list takes up to nine times as long, and holds up the engine's thread
     packed = BytesValue(value=vector.astype("<f4").tobytes())
     return operation_pb2.Embedding.FromString(packed.SerializeToString())
 
