@@ -4,6 +4,7 @@ It reads the operation, calls the domain and makes the typed result; it decides 
 """
 
 from rbee.v1 import operation_pb2 as pb
+from rbee_hive.embed import embed
 from rbee_hive.hive import Hive
 from rbee_hive.infer import infer, wanted_for
 from rbee_hive.models import wire as model_wire
@@ -31,6 +32,8 @@ async def _execute(hive: Hive, operation: pb.Operation) -> pb.Result:
     match operation.WhichOneof("kind"):
         case "infer":
             return pb.Result(infer=await infer(hive, operation.infer))
+        case "embed":
+            return pb.Result(embed=await embed(hive, operation.embed))
         case "self_check":
             return pb.Result(self_check=await _self_check(hive, operation.self_check))
         case "model_download":

@@ -25,6 +25,7 @@ RUN, LOOK, MANAGE = "Ask", "Look", "Manage"
 HERE = "rbee_keeper.commands"
 COMMANDS = {
     "run": Entry(f"{HERE}.run", "Ask a model; starts and fetches what is needed.", RUN),
+    "embed": Entry(f"{HERE}.embed", "Turn texts into vectors.", RUN),
     "pull": Entry(f"{HERE}.pull", "Fetch a model.", RUN),
     "ps": Entry(f"{HERE}.worker", "Show the workers.", LOOK, "ps_app"),
     "status": Entry(f"{HERE}.status", "Show the queen, its hives and addresses.", LOOK),

@@ -75,6 +75,9 @@ def job_row(job: job_pb2.Job) -> dict[str, Any]:
         "state": enum_word(job_pb2.JobState.Name, job.state, "JOB_STATE_"),
         "model": getattr(asked, "model", "") or getattr(asked, "path", ""),
         "hive": job.hive,
+        "priority": enum_word(
+            job_pb2.Priority.Name, job.priority or job_pb2.PRIORITY_INTERACTIVE, "PRIORITY_"
+        ),
         "create_time": wire.iso(job.create_time),
         "start_time": wire.iso(job.start_time) if job.HasField("start_time") else None,
         "end_time": wire.iso(job.end_time) if job.HasField("end_time") else None,

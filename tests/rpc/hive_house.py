@@ -136,6 +136,13 @@ class Served:
         async with rpc_errors("hive"):
             return await relay(call, peer="hive")
 
+    async def told(self, request: job_service_pb2.RunJobRequest) -> list[job_pb2.JobEvent]:
+        """Run a job under these terms to its end, and return its story."""
+        return [event async for answer in self._jobs.RunJob(request) for event in answer.events]
+
+    async def jobs(self) -> list[job_pb2.Job]:
+        return list((await self._jobs.ListJobs(job_service_pb2.ListJobsRequest())).jobs)
+
     async def refused(self, operation: operation_pb2.Operation) -> RbeeError:
         return await error_of(self.run(operation))
 
@@ -202,6 +209,12 @@ class Played(rpc.WorkerServiceServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
         finally:
             self.left.put_nowait(request.prompt)
+
+    async def Embed(
+        self, request: pb.EmbedRequest, context: Any
+    ) -> AsyncGenerator[pb.EmbedResponse]:
+        raise AssertionError(request)
+        yield
 
     async def WatchWorker(
         self, request: pb.WatchWorkerRequest, context: Any
