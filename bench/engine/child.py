@@ -90,7 +90,7 @@ def _heard(process: "subprocess.Popen[str]", name: str) -> dict[str, Any]:
     ready, _, _ = select.select([process.stdout], [], [], ANSWER_S_MAX)
     assert ready, f"{name} has not answered for {ANSWER_S_MAX:.0f} s"
     line = process.stdout.readline()
-    assert line, f"{name} has ended"
+    assert line, f"{name} has ended, by {process.wait(STOP_S_MAX)}"
     return json.loads(line)
 
 

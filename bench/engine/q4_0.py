@@ -1,7 +1,7 @@
 """A GGUF again in Q4_0, what llama.cpp is fastest with, as llama-quantize makes it.
 
-The matrix that turns states into logits, which may be the embedding, stays as good as it is, and so
-do vectors.
+The matrix that turns states into logits, which may be the embedding, stays what it is, or becomes
+Q8_0 (llama-quantize takes Q6_K where its blocks fit). Vectors stay what they are.
 """
 
 from pathlib import Path
@@ -12,7 +12,8 @@ import gguf as untyped_gguf
 gguf: Any = untyped_gguf
 
 MATRIX_AXES = 2
-KEPT = ("token_embd.weight", "output.weight")
+EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
+FLOATS = ("F32", "F16", "BF16")
 WRITTEN_BY_WRITER = ("GGUF.", "general.architecture", "general.file_type")
 
 
@@ -26,23 +27,21 @@ def requantized(source: Path, target: Path) -> None:
             inner = field.types[1] if len(field.types) > 1 else None
             writer.add_key_value(name, field.contents(), field.types[0], sub_type=inner)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q4_0)
+    output = OUTPUT if OUTPUT in (tensor.name for tensor in reader.tensors) else EMBEDDING
     for tensor in reader.tensors:
-        _add(writer, tensor)
+        _add(writer, tensor, is_output=tensor.name == output)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def _add(writer: Any, tensor: Any) -> None:
+def _add(writer: Any, tensor: Any, *, is_output: bool) -> None:
     kinds = gguf.GGMLQuantizationType
-    if len(tensor.shape) < MATRIX_AXES or _is_kept(tensor):
+    is_kept = is_output and tensor.tensor_type.name not in FLOATS
+    if len(tensor.shape) < MATRIX_AXES or is_kept:
         writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
         return
-    kind = kinds.Q8_0 if tensor.name in KEPT else kinds.Q4_0
+    kind = kinds.Q8_0 if is_output else kinds.Q4_0
     numbers = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
     writer.add_tensor(tensor.name, gguf.quants.quantize(numbers, kind), raw_dtype=kind)
-
-
-def _is_kept(tensor: Any) -> bool:
-    return tensor.name in KEPT and tensor.tensor_type.name not in ("F32", "F16", "BF16")
