@@ -23,6 +23,7 @@ from rbee_worker.description import ModelDescription
 
 BASELINES = {"llama-cpp-python": "llama_cpp", "xllamacpp": "xllamacpp"}  # the faster one first
 LOOK = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
+DRAFTER = "xllamacpp"
 ROUNDS, ROUNDS_QUICK = 5, 1
 TRIES = 3
 
@@ -31,6 +32,8 @@ def main() -> None:
     """Find the model and the engines, measure, and print."""
     asked = _parsed()
     baseline = asked.baseline or _baseline(asked.baseline_python)
+    if asked.baseline_drafts and baseline != DRAFTER:
+        sys.exit(f"error: `--baseline-drafts` is for `--baseline {DRAFTER}`")
     source = model.found(asked.gguf)
     folder, fast = model.converted(source, asked.weights), model.fastest(source)
     description = ModelDescription.read(folder)
@@ -41,16 +44,17 @@ def main() -> None:
     }
     begin_load = os.getloadavg()
     threads = str(asked.threads)
-    module = f"bench.engine.{'llama_server' if baseline == 'xllamacpp' else 'llama_cpp_python'}"
+    module = f"bench.engine.{'llama_server' if baseline == DRAFTER else 'llama_cpp_python'}"
+    drafts = ["--drafts"] if asked.baseline_drafts else []
     with contextlib.ExitStack() as stack:
 
-        def engine(name: str, python: str, which: str, path: Path) -> Child:
-            return stack.enter_context(started(name, python, which, str(path), threads))
+        def engine(name: str, python: str, *arguments: str | Path) -> Child:
+            return stack.enter_context(started(name, python, *map(str, arguments)))
 
         engines = [
-            engine(RBEE, sys.executable, "bench.engine.rbee_engine", folder),
-            engine(SAME, asked.baseline_python, module, source),
-            engine(FAST, asked.baseline_python, module, fast),
+            engine(RBEE, sys.executable, "bench.engine.rbee_engine", folder, threads),
+            engine(SAME, asked.baseline_python, module, source, threads, *drafts),
+            engine(FAST, asked.baseline_python, module, fast, threads, *drafts),
         ]
         found = measure(
             engines,
@@ -79,6 +83,9 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--baseline", choices=BASELINES, help="default: the first that is there")
     parser.add_argument("--baseline-python", default=sys.executable, help="the Python that has it")
+    parser.add_argument(
+        "--baseline-drafts", action="store_true", help="have llama.cpp draft too, by n-grams"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="cases with this in their name")
     parser.add_argument(
         "--tries", type=int, default=TRIES, help="of a case that other work disturbs (%(default)s)"

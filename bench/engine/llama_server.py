@@ -20,6 +20,7 @@ from bench.engine.rates import Arrival, decode_rate
 xllamacpp: Any = import_module("xllamacpp")
 
 MILLISECONDS = 1_000
+NEEDLE_TOKENS, DRAFT_TOKENS = 3, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,21 @@ def _asked(prompt: Prompt, count: int, *, is_cached: bool) -> dict[str, Any]:
     }
 
 
+def _draft(speculative: Any) -> None:
+    """Have it guess what follows by what came before, with lengths that suit short prompts."""
+    speculative.types = [
+        xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE,
+    ]
+    speculative.ngram_simple.size_n = NEEDLE_TOKENS
+    speculative.ngram_simple.size_m = DRAFT_TOKENS
+
+
 def main() -> None:
     """Be the engine that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("gguf")
     parser.add_argument("threads", type=int)
+    parser.add_argument("--drafts", action="store_true")
     asked = parser.parse_args()
     params: Any = xllamacpp.CommonParams()
     params.model.path = asked.gguf
@@ -99,9 +110,12 @@ def main() -> None:
     params.cont_batching = True
     params.kv_unified = params.fit_params = False
     params.verbosity = -1
+    if asked.drafts:
+        _draft(params.speculative)
     server: Any = xllamacpp.Server(params)
     system = " ".join(xllamacpp.get_system_info().split())
-    about = f"xllamacpp {xllamacpp.__version__}, server; {system}"
+    drafts = " with drafts" if asked.drafts else ""
+    about = f"xllamacpp {xllamacpp.__version__}, server{drafts}; {system}"
     asyncio.run(serve(Server(server), about))
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from statistics import mean
+from statistics import mean, median
 from typing import TypeVar
 
 from bench.engine import bandwidth
@@ -51,14 +51,20 @@ class Measured:
     repeated: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     first: dict[str, list[FirstTokens]] = field(default_factory=dict[str, list[FirstTokens]])
     bandwidth: list[float] = field(default_factory=list[float])
-    disturbed: list[float] = field(default_factory=list[float])
+    disturbed: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     loads: list[float] = field(default_factory=list[float])
     notes: set[str] = field(default_factory=set[str])
 
     def rows(self) -> list[Row]:
         """Return the figures of all engines."""
         rows = [
-            Row(case.name, "tokens/s", self.decode[case.name], case.goals)
+            Row(
+                case.name,
+                "tokens/s",
+                self.decode[case.name],
+                case.goals,
+                is_quiet=self._is_quiet(case.name),
+            )
             for case in DECODE
             if case.name in self.decode
         ]
@@ -67,7 +73,9 @@ class Measured:
             again = {
                 name: [each.again_s * MILLISECONDS for each in v] for name, v in self.first.items()
             }
-            rows.append(Row(PREFILL, "tokens/s", first, {SAME: PREFILL_GOAL}))
+            goals = {SAME: PREFILL_GOAL}
+            is_quiet = self._is_quiet(PREFILL)
+            rows.append(Row(PREFILL, "tokens/s", first, goals, is_quiet=is_quiet))
             rows.append(Row(f"the same {LONG} tokens again", "ms", again, {}, is_time=True))
         return rows
 
@@ -76,14 +84,15 @@ class Measured:
         rows: list[Alone] = []
         if RBEE in self.first:
             hits = [each.first_s / each.again_s for each in self.first[RBEE]]
-            rows.append(Alone(f"{LONG} tokens again, against computing them", "x", hits, HIT_GOAL))
+            name = f"{LONG} tokens again, against computing them"
+            rows.append(Alone(name, "x", hits, HIT_GOAL, is_quiet=self._is_quiet(PREFILL)))
         if OTHER.name in self.decode and self.bandwidth:
             rows += [self._roofline(name, read) for name, read in self.reads.items()]
             rows.append(Alone("memory, read", "GB/s", [each / GIGA for each in self.bandwidth]))
         for name, shares in self.repeated.items():
             percent = [share * PERCENT for share in shares]
             rows.append(Alone(f"of the answer, told by what came before: {name}", "%", percent))
-        disturbed = [share * PERCENT for share in self.disturbed]
+        disturbed = [share * PERCENT for each in self.disturbed.values() for share in each]
         rows.append(Alone("of the cores, taken by other work", "%", disturbed))
         return rows
 
@@ -92,7 +101,11 @@ class Measured:
         pairs = zip(self.decode[OTHER.name][engine], self.bandwidth, strict=True)
         shares = [PERCENT * rate * read.at(context) / limit for rate, limit in pairs]
         goal = ROOFLINE_GOAL * PERCENT if engine == RBEE else None
-        return Alone(f"{engine}: of the memory's speed, {OTHER.name}", "%", shares, goal)
+        name = f"{engine}: of the memory's speed, {OTHER.name}"
+        return Alone(name, "%", shares, goal, is_quiet=self._is_quiet(OTHER.name))
+
+    def _is_quiet(self, case: str) -> bool:
+        return median(self.disturbed[case]) <= DISTURBED_MAX
 
 
 def measure(
@@ -114,7 +127,7 @@ def measure(
     for number in range(rounds):
         began_s = time.perf_counter()
         turned = [*engines[number % len(engines) :], *engines[: number % len(engines)]]
-        numbers = range(number * tries, (number + 1) * tries)
+        numbers = range(number, rounds * tries, rounds)  # of its own prompts
         for case in cases:
             for engine in turned:
                 _decode(found, engine, texts, case, numbers)
@@ -135,7 +148,7 @@ def _decode(
         prompts = case.prompts(texts, number)
         return prompts, engine.decode(prompts, case.count)
 
-    prompts, decoded = _quietest(found, engine, ask, numbers)
+    prompts, decoded = _quietest(found, case.name, engine, ask, numbers)
     series = found.decode.setdefault(case.name, {})
     series.setdefault(engine.name, []).append(decoded.tokens_per_second)
     if not decoded.is_at_once:
@@ -150,14 +163,18 @@ def _first(found: Measured, engine: Child, texts: Texts, numbers: Sequence[int])
     def ask(number: int) -> FirstTokens:
         return engine.first_tokens(texts.plain(LONG, LAST_NUMBER + 1 + number))
 
-    first = _quietest(found, engine, ask, numbers)
+    first = _quietest(found, PREFILL, engine, ask, numbers)
     found.first.setdefault(engine.name, []).append(first)
     if first.first_cached > CACHED_SHARE_MAX * LONG:
         found.notes.add(f"{engine.name}: a prompt that was to be computed was in the cache")
 
 
 def _quietest(
-    found: Measured, engine: Child, ask: Callable[[int], Told], numbers: Sequence[int]
+    found: Measured,
+    case: str,
+    engine: Child,
+    ask: Callable[[int], Told],
+    numbers: Sequence[int],
 ) -> Told:
     """Ask until other work leaves the engine alone, and return the answer that it disturbed least.
 
@@ -170,5 +187,5 @@ def _quietest(
         if engine.disturbed <= DISTURBED_MAX:
             break
     least, told = min(answers, key=itemgetter(0))
-    found.disturbed.append(least)
+    found.disturbed.setdefault(case, []).append(least)
     return told

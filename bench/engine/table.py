@@ -15,7 +15,8 @@ DIGITS_FROM = 100
 class Row:
     """A figure of each engine, one of each round, and the least ratio to each base.
 
-    Where `is_time`, less is better, and the ratio says how many times less.
+    Where `is_time`, less is better, and the ratio says how many times less. Where it is not
+    `is_quiet`, other work had a share of the cores, and nothing is judged.
     """
 
     name: str
@@ -23,11 +24,16 @@ class Row:
     figures: Mapping[str, Sequence[float]]
     goals: Mapping[str, float | None]
     is_time: bool = False
+    is_quiet: bool = True
 
     def ratios(self, base: str) -> list[float]:
         """Return how many times better rbee was than a base, in each round."""
         pairs = zip(self.figures[RBEE], self.figures[base], strict=True)
         return [other / own if self.is_time else own / other for own, other in pairs]
+
+    def is_met(self, base: str) -> bool | None:
+        """Return whether the median reaches the goal; None without one, or where nothing is."""
+        return _is_met(self.ratios(base), self.goals.get(base), is_quiet=self.is_quiet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +44,12 @@ class Alone:
     unit: str
     figures: Sequence[float]
     goal: float | None = None
+    is_quiet: bool = True
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the median reaches the goal; None without one."""
-        return None if self.goal is None else median(self.figures) >= self.goal
+        """Whether the median reaches the goal; None without one, or where nothing is judged."""
+        return _is_met(self.figures, self.goal, is_quiet=self.is_quiet)
 
 
 def compared(rows: Sequence[Row]) -> list[str]:
@@ -54,7 +61,7 @@ def compared(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         cells = [f"{row.name}, {row.unit}"]
         cells += [_figure(row.figures[engine]) for engine in ENGINES]
-        cells += [_ratio(row.ratios(base), row.goals.get(base)) for base in BASES]
+        cells += [_ratio(row, base) for base in BASES]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -73,11 +80,6 @@ def values(rows: Sequence[Row | Alone]) -> list[dict[str, object]]:
     return [_value(row) for row in rows]
 
 
-def is_met(ratios: Sequence[float], goal: float | None) -> bool | None:
-    """Return whether the median reaches the goal; None without one."""
-    return None if goal is None else median(ratios) >= goal
-
-
 def _value(row: Row | Alone) -> dict[str, object]:
     value: dict[str, object] = {"name": row.name, "unit": row.unit}
     if isinstance(row, Alone):
@@ -87,7 +89,7 @@ def _value(row: Row | Alone) -> dict[str, object]:
         "figures": {engine: list(row.figures[engine]) for engine in ENGINES},
         "ratios": {base: row.ratios(base) for base in BASES},
         "goals": {base: row.goals.get(base) for base in BASES},
-        "met": {base: is_met(row.ratios(base), row.goals.get(base)) for base in BASES},
+        "met": {base: row.is_met(base) for base in BASES},
     }
 
 
@@ -99,11 +101,15 @@ def _figure(figures: Sequence[float]) -> str:
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def _ratio(ratios: Sequence[float], goal: float | None) -> str:
-    text = f"{median(ratios):.2f}x"
-    met = is_met(ratios, goal)
-    return text if goal is None else f"{text} of {goal:g}x: {_verdict(is_met=met)}"
+def _ratio(row: Row, base: str) -> str:
+    text = f"{median(row.ratios(base)):.2f}x"
+    goal = row.goals.get(base)
+    return text if goal is None else f"{text} of {goal:g}x: {_verdict(is_met=row.is_met(base))}"
+
+
+def _is_met(figures: Sequence[float], goal: float | None, *, is_quiet: bool) -> bool | None:
+    return None if goal is None or not is_quiet else median(figures) >= goal
 
 
 def _verdict(*, is_met: bool | None) -> str:
-    return "met" if is_met else "**not met**"
+    return {True: "met", False: "**not met**", None: "disturbed"}[is_met]
