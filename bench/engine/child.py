@@ -55,7 +55,7 @@ class Child:
         answer = _heard(self.process, self.name)
         took_s = time.perf_counter() - began_s
         self.disturbed = (self._others_s() - others_s) / (took_s * CORES)
-        self.process.send_signal(signal.SIGSTOP)
+        _stop(self.process)
         return answer
 
     def _others_s(self) -> float:
@@ -79,7 +79,7 @@ def started(name: str, python: str, module: str, *arguments: str) -> Generator[C
     )
     try:
         hello = _heard(process, name)
-        process.send_signal(signal.SIGSTOP)
+        _stop(process)
         yield Child(name, process, hello["about"])
     finally:
         _end(process)
@@ -92,6 +92,12 @@ def _heard(process: "subprocess.Popen[str]", name: str) -> dict[str, Any]:
     line = process.stdout.readline()
     assert line, f"{name} has ended, by {process.wait(STOP_S_MAX)}"
     return json.loads(line)
+
+
+def _stop(process: "subprocess.Popen[str]") -> None:
+    """Stop it, and wait until it has: on a busy machine that takes its turn too."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

@@ -91,6 +91,13 @@ def test_what_has_no_goal_is_neither_met_nor_not() -> None:
     assert [each["met"] for each in values([ROW, *rows])] == [{SAME: True, FAST: False}, True, None]
 
 
+def test_what_other_work_disturbed_is_not_judged() -> None:
+    row = Row("again", "ms", {RBEE: [5.0], SAME: [9.0], FAST: [9.0]}, {SAME: 1.0}, is_quiet=False)
+    assert compared([row])[-1].endswith("| 0.56x of 1x: disturbed | 0.56x |")
+    assert row.is_met(SAME) is None
+    assert Alone("roofline", "%", [90.0], 80, is_quiet=False).is_met is None
+
+
 def test_a_file_in_q4_0_keeps_its_metadata_its_vectors_and_the_output(tmp_path: Path) -> None:
     tiny = TinyLlama(kind="Q4_1", kinds={"token_embd.weight": "Q8_0"})
     source, target = tiny.write(tmp_path / "a.gguf"), tmp_path / "b.gguf"
