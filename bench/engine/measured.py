@@ -187,5 +187,6 @@ def _quietest(
         if engine.disturbed <= DISTURBED_MAX:
             break
     least, told = min(answers, key=itemgetter(0))
+    print(f"  {case}: {engine.name}, disturbed {least:.0%}", file=sys.stderr, flush=True)
     found.disturbed.setdefault(case, []).append(least)
     return told

@@ -52,13 +52,14 @@ QUESTIONS = (
 class Texts:
     """Prompts for one model."""
 
-    folder: Path
     tokenizer: Tokenizer
+    decoder: Any
 
     @classmethod
     def of(cls, folder: Path) -> "Texts":
         """Return them for the model in a folder."""
-        return cls(folder, Tokenizer(folder, ModelDescription.read(folder)))
+        decoder = library.Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        return cls(Tokenizer(folder, ModelDescription.read(folder)), decoder)
 
     def repeating(self, number: int) -> Prompt:
         """Return a task whose answer is a text of the prompt."""
@@ -93,8 +94,7 @@ class Texts:
         return prompt
 
     def _text_of(self, tokens: Sequence[int]) -> str:
-        decoder = library.Tokenizer.from_file(str(self.folder / TOKENIZER_FILE))
-        return decoder.decode(list(tokens), skip_special_tokens=False)
+        return self.decoder.decode(list(tokens), skip_special_tokens=False)
 
 
 def repeated_share(prompt: Sequence[int], answer: Sequence[int]) -> float:
