@@ -144,7 +144,7 @@ class Engine:
 
 @asynccontextmanager
 async def opened_engine(
-    folder: Path, *, device: Device, threads: int, max_len: int
+    folder: Path, *, device: Device, threads: int, max_len: int, slots: int = 1
 ) -> AsyncGenerator[Engine]:
     """Load a model for the block, warm it up, and answer with it.
 
@@ -153,6 +153,7 @@ async def opened_engine(
         device: where it runs, there or not at all.
         threads: cores granted.
         max_len: tokens that the context holds; 0 for what the model has.
+        slots: sequences at once.
 
     Raises:
         RbeeError: why it cannot be loaded.
