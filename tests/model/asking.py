@@ -120,6 +120,15 @@ async def begin(engine: Engine, prompt: str, opens: AsyncExitStack) -> None:
     await anext(await opens.enter_async_context(aclosing(stream)))
 
 
+async def waiting(engine: Engine, count: int) -> None:
+    """Wait until so many requests wait."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            if engine.load.waiting == count:
+                return
+            await asyncio.sleep(0)
+
+
 async def idle(engine: Engine) -> None:
     """Wait until the engine has nothing to do, and insist that nothing is held."""
     async with asyncio.timeout(DEADLINE_S):
