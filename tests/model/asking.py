@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,23 +120,23 @@ async def begin(engine: Engine, prompt: str, opens: AsyncExitStack) -> None:
     await anext(await opens.enter_async_context(aclosing(stream)))
 
 
-async def waiting(engine: Engine, count: int) -> None:
-    """Wait until so many requests wait."""
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds of what an engine tells of itself."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
-            if engine.load.waiting == count:
+            if holds():
                 return
             await asyncio.sleep(0)
 
 
 async def idle(engine: Engine) -> None:
     """Wait until the engine has nothing to do, and insist that nothing is held."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            load = engine.load
-            if (load.running, load.waiting, load.cache_usage) == (0, 0, 0):
-                return
-            await asyncio.sleep(0)
+
+    def holds_nothing() -> bool:
+        load = engine.load
+        return (load.running, load.waiting, load.cache_usage) == (0, 0, 0)
+
+    await until(holds_nothing)
 
 
 def _pass(marks: Sequence[Mark], pieces: int | None) -> None:

@@ -1,6 +1,7 @@
 """Going on: an answer begun elsewhere, a prompt that was there before, a conversation's next turn.
 
-Float weights: tokens read as a prompt get the logits that they had when they were chosen.
+With float weights, where tokens read as a prompt get nearly the logits that they had when they were
+chosen. What a cache changes to the last bit is in `test_engine_pieces.py`.
 """
 
 import random
@@ -55,6 +56,17 @@ async def test_a_begun_answer_goes_on_as_it_would_have_from_any_point(
             assert (count, rest.tokens, rest.end) == (count, whole.tokens[count:], whole.end)
 
 
+async def test_a_begun_answer_of_a_real_model_goes_on_as_it_would_have(onnx_model: Path) -> None:
+    async with opened(onnx_model, threads=2, max_len=512) as engine:
+        for seed in range(2):
+            sampling = SamplingParams(seed=seed, max_tokens=TOKENS, ignore_eos=True)
+            whole = await answer_of(engine, asked(PROMPT, sampling))
+            counts = range(1, TOKENS, 9)
+            begun = [asked(PROMPT, sampling, begun=whole.tokens[:count]) for count in counts]
+            for count, (rest,) in zip(counts, await alone(engine, begun), strict=True):
+                assert (seed, count, rest.tokens) == (seed, count, whole.tokens[count:])
+
+
 async def test_a_begun_answer_ends_at_a_stop_string_that_it_had_half(tiny_floats: Path) -> None:
     async with opened(tiny_floats) as engine:
         whole = await answer_of(engine, asked(PROMPT, SamplingParams(seed=1, max_tokens=200)))
@@ -79,14 +91,6 @@ async def test_the_same_prompt_again_is_there_already_and_answers_the_same(
     assert first.usage is not None
     assert CACHED_SHARE_MIN * first.usage.prompt_tokens <= cached(second)
     assert cached(second) < first.usage.prompt_tokens
-
-
-async def test_the_same_prompt_again_answers_the_same_on_a_real_model(onnx_model: Path) -> None:
-    request = asked(PROMPT, SamplingParams(temperature=0, max_tokens=TOKENS))
-    async with opened(onnx_model, threads=2, max_len=512) as engine:
-        first, second = [await answer_of(engine, request) for _ in range(2)]
-    assert cached(first) == 0 < cached(second)
-    assert second == first
 
 
 async def test_who_shares_a_beginning_shares_no_more(tiny_floats: Path) -> None:

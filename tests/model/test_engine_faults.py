@@ -23,7 +23,7 @@ from tests.model.asking import (
     idle,
     opened,
     together,
-    waiting,
+    until,
 )
 from tests.model.tiny import CONTEXT, spoil_token
 
@@ -159,6 +159,6 @@ async def test_an_engine_that_ends_tells_everybody(tiny_endless: Path) -> None:
     endless = asked("A", SamplingParams(temperature=0, ignore_eos=True))
     async with opened(tiny_endless, slots=2) as engine:
         works = [asyncio.ensure_future(reason_of(engine, endless)) for _ in range(5)]
-        await waiting(engine, 3)
+        await until(lambda: engine.load.waiting == 3)
     assert await asyncio.gather(*works) == ["ENGINE_DEAD"] * 5
     assert await reason_of(engine, endless) == "ENGINE_DEAD"

@@ -9,7 +9,7 @@ import pytest
 
 from rbee_worker.engine.request import Priority
 from rbee_worker.sampling.params import SamplingParams
-from tests.model.asking import DEADLINE_S, answer_of, asked, begin, idle, opened, waiting
+from tests.model.asking import DEADLINE_S, answer_of, asked, begin, idle, opened, until
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
 
@@ -55,9 +55,9 @@ async def test_a_person_goes_before_a_batch(tiny_endless: Path) -> None:
         async with asyncio.TaskGroup() as group:
             for count in range(1, 4):
                 group.create_task(note(Priority.BATCH))
-                await waiting(engine, count)
+                await until(lambda count=count: engine.load.waiting == count)
             group.create_task(note(Priority.INTERACTIVE))
-            await waiting(engine, 4)
+            await until(lambda: engine.load.waiting == 4)
             await opens.aclose()
     assert ends == [Priority.INTERACTIVE, *[Priority.BATCH] * 3]
 
@@ -71,16 +71,16 @@ async def test_the_load_tells_what_is_being_done(tiny_endless: Path) -> None:
             assert engine.load.running >= 2
             assert engine.load.waiting == 0
             assert 0 < engine.load.cache_usage <= 1
-            assert engine.load.tokens_per_second > 0
+            await until(lambda: engine.load.tokens_per_second > 0)
         await idle(engine)
-        assert engine.load.tokens_per_second == 0
+        await until(lambda: engine.load.tokens_per_second == 0)
 
 
 async def test_the_usage_tells_what_an_answer_cost(tiny_endless: Path) -> None:
     async with opened(tiny_endless, slots=1) as engine, AsyncExitStack() as opens:
         await begin(engine, "B", opens)
         work = asyncio.ensure_future(answer_of(engine, SHORT))
-        await waiting(engine, 1)
+        await until(lambda: engine.load.waiting == 1)
         await opens.aclose()
         usage = (await work).usage
     assert usage is not None

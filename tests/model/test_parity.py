@@ -25,7 +25,7 @@ tokenizers: Any = untyped_tokenizers
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(300), needs_llama_cpp]
 
-LIKELIEST = 4_000  # of 49,152: nearly all that is probable; the rest counts as one
+LIKELIEST = 2_000  # of 49,152: nearly all that is probable; the rest counts as one
 REST_MAX = 0.02  # of the probability, on the average
 DIVERGENCE_MAX = 0.02  # nats
 AGREEMENT_MIN = 0.95
