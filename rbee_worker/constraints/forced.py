@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+CHARS_MAX = 400  # of a text at once: the library asks again for the rest at each token
 MARK = "\x02"  # before the text: tokenizers may put a space before what they begin with
 
 
@@ -23,6 +24,7 @@ class ForcedText:
         """Return the tokens."""
         if not isinstance(text, str):
             raise TypeError("text is wanted")  # so the library keeps halves of characters back
+        text = text[:CHARS_MAX]
         wanted = text.encode()
         tokens: list[int] = self._tokenizer.encode(MARK + text, add_special_tokens=False).ids
         for start in range(len(tokens)):

@@ -11,7 +11,7 @@ MESSAGE_CHARS_MAX = 200  # of what the library says about a fault
 
 # Compiling
 TRIAL_START_S_MAX = 20.0
-TRIAL_S_MAX = 0.7
+TRIAL_S_MAX = 0.5
 TRIAL_MEMORY_BYTES_MAX = 1 << 30
 TRIAL_STACK_BYTES = 2 << 20  # a quarter of what threads have that compile what passed
 GRAMMARS_KEPT_MAX = 32

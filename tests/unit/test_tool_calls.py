@@ -18,7 +18,7 @@ def feed(pieces: list[str], *names: str) -> tuple[str, list[tuple[str, str]]]:
     return text, [(call.name, call.arguments) for call in stream.calls]
 
 
-CASES = [
+CASES: list[tuple[str, str, list[str]]] = [
     ("", "", []),
     ("hello <b>", "hello <b>", []),
     ("  \n hello", "  \n hello", []),
