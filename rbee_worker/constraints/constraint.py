@@ -17,6 +17,7 @@ from rbee_worker.constraints.refusal import (
     ConstraintMalformedError,
     ConstraintTooComplexError,
     ConstraintUnsatisfiableError,
+    refusal_of,
 )
 
 library: Any = llguidance
@@ -64,12 +65,15 @@ def grammar_of(constraint: Constraint) -> str:
 
 
 def _schema(text: str) -> str:
+    if text.strip() == "false":
+        raise ConstraintUnsatisfiableError("the JSON schema is `false`, which nothing fits")
     # what a schema says of these options itself must not switch the refusals off
     grammar = library.LLMatcher.grammar_from_json_schema
+    schema = "{}" if text.strip() == "true" else text  # options need an object
     try:
-        return str(grammar(text, {"whitespace_pattern": SPACES}, {"lenient": False}))
+        return str(grammar(schema, {"whitespace_pattern": SPACES}, {"lenient": False}))
     except ValueError as error:
-        raise ConstraintMalformedError(f"the JSON schema cannot be read: {error}") from error
+        raise refusal_of(str(error)) from error
 
 
 def _choice(text: str) -> str:

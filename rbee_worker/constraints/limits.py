@@ -11,7 +11,7 @@ MESSAGE_CHARS_MAX = 200  # of what the library says about a fault
 
 # Compiling
 TRIAL_START_S_MAX = 20.0
-TRIAL_S_MAX = 0.7
+TRIAL_S_MAX = 0.5
 TRIAL_MEMORY_BYTES_MAX = 1 << 30
 TRIAL_STACK_BYTES = 2 << 20  # a quarter of what threads have that compile what passed
 GRAMMARS_KEPT_MAX = 32
@@ -21,7 +21,7 @@ GRAMMAR_USES_MAX = 32  # then it is compiled anew
 INITIAL_FUEL = 1_000_000  # about 20 ms
 STEP_FUEL = 200_000  # about 15 ms
 STEP_ITEMS_MAX = 10_000
-ROW_ITEMS_MAX = 2_000
+ROW_ITEMS_MAX = 5_000  # four for each property that may be left out
 LEXER_STATES_MAX = 50_000
 GRAMMAR_SYMBOLS_MAX = 100_000
 

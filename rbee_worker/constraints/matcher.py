@@ -32,7 +32,8 @@ class Matcher:
         self._matcher = matcher
         self._vocabulary = vocabulary
         self._on_failure = on_failure
-        self._mask = np.zeros(len(vocabulary.writable), np.int32)
+        self._words = np.zeros(vocabulary.word_count, np.int32)
+        self._mask = self._words[: len(vocabulary.writable)]
         self._consumed = 0
         self._spent_s = 0.0
 
@@ -49,7 +50,7 @@ class Matcher:
             ConstraintUnsatisfiableError: no token may, and the answer is not complete.
         """
         begun = time.thread_time()
-        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+        self._matcher.unsafe_compute_mask_ptr(self._words.ctypes.data, self._words.nbytes)
         self._charge(begun)
         self._check()
         np.bitwise_and(self._mask, self._vocabulary.writable, out=self._mask)

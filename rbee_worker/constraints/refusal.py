@@ -84,5 +84,7 @@ def refusal_of(message: str) -> InvalidArgumentError:
 
 
 def _shortened(message: str) -> str:
-    text = " ".join(message.partition("<state>")[0].replace("<non-verbose/>", "").split())
+    for mark in ("<state>", "<non-verbose/>", "<backtrace>"):  # what follows is the library's own
+        message = message.partition(mark)[0]
+    text = " ".join(message.split())
     return text if len(text) <= MESSAGE_CHARS_MAX else text[:MESSAGE_CHARS_MAX] + "..."

@@ -31,6 +31,7 @@ class Trial:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: Child | None = None
+        self._has_started = False
 
     def fault_of(self, grammar: str) -> str:
         """Return what is wrong with a grammar; empty if it compiles. Blocking.
@@ -39,11 +40,10 @@ class Trial:
             TrialUnavailableError: the process does not start.
         """
         with self._lock:
-            child = self._alive() or _started()
-            self._child = child
-            fault = _asked(child, grammar)
+            fault = _asked(self._started(), grammar)
             if fault is None:
                 self._end()
+                self._child = _spawned()  # is ready when the next one asks
                 return TOO_MUCH.format(limit=TRIAL_S_MAX)
             return fault
 
@@ -52,31 +52,31 @@ class Trial:
         with self._lock:
             self._end()
 
-    def _alive(self) -> Child | None:
+    def _started(self) -> Child:
         if self._child is not None and self._child.poll() is not None:
             self._end()
+        self._child = self._child or _spawned()
+        if not self._has_started and _line(self._child, TRIAL_START_S_MAX) is None:
+            self._end()
+            raise TrialUnavailableError("the process that tries constraints does not start")
+        self._has_started = True
         return self._child
 
     def _end(self) -> None:
-        child, self._child = self._child, None
+        child, self._child, self._has_started = self._child, None, False
         if child is not None:
             child.kill()
             child.communicate()
 
 
-def _started() -> Child:
-    child = subprocess.Popen(
+def _spawned() -> Child:
+    return subprocess.Popen(
         [sys.executable, "-m", MODULE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         encoding="utf-8",
     )
-    if _line(child, TRIAL_START_S_MAX) is None:
-        child.kill()
-        child.communicate()
-        raise TrialUnavailableError("the process that tries constraints does not start")
-    return child
 
 
 def _asked(child: Child, grammar: str) -> str | None:
