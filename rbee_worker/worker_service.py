@@ -34,7 +34,6 @@ from rbee_worker.wire.requests import request_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-SLOTS = 1
 VALUE_BYTES = 4  # of a vector's number on the wire
 VECTOR_BYTES = 16  # around the numbers of one vector, at most
 LOAD_SPACING_S = 0.1
@@ -46,6 +45,11 @@ class Serving(Protocol):
     @property
     def load(self) -> Load:
         """What it is doing now."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """Answers that are written at once, at most."""
         ...
 
     @property
@@ -110,7 +114,7 @@ class WorkerService(rpc.WorkerServiceServicer):
         while not self._runner.is_closed:  # a server that stops waits for its streams
             yield pb.WatchWorkerResponse(
                 model=self._model,
-                load=answers.load_to_proto(self._engine.load, slots=SLOTS),
+                load=answers.load_to_proto(self._engine.load, slots=self._engine.slots),
                 resident_memory_bytes=process.memory_info().rss,
             )
             await self._until_changed()

@@ -72,6 +72,15 @@ class Engine:
         """Answers that are written at once, at most."""
         return self._session.slots
 
+    @property
+    def embedding_size(self) -> int:
+        """Numbers of a vector that it makes of a text.
+
+        Raises:
+            UnimplementedError: the model has no vectors to give.
+        """
+        return self._session.embedding_size
+
     async def generate(self, request: Request) -> AsyncGenerator[Output]:
         """Yield the answers piece by piece; the last piece of each says how it ended.
 
@@ -147,7 +156,13 @@ class Engine:
 
 @asynccontextmanager
 async def opened_engine(
-    folder: Path, *, device: Device, threads: int, max_len: int, slots: int, guesses: bool = True
+    folder: Path,
+    *,
+    device: Device,
+    threads: int,
+    max_len: int,
+    slots: int = 1,
+    guesses: bool = True,
 ) -> AsyncGenerator[Engine]:
     """Load a model for the block, warm it up, and answer with it.
 

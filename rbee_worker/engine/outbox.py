@@ -1,10 +1,9 @@
 """From the engine's thread to asyncio: what a turn told goes over at once, in order."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any
-
-from rbee_worker.engine.answer import Deliver
 
 
 class Outbox:
@@ -14,7 +13,7 @@ class Outbox:
         self._loop = asyncio.get_running_loop()
         self._told: list[tuple[asyncio.Queue[Any], Any]] = []
 
-    def to(self, inbox: "asyncio.Queue[Any]") -> Deliver:
+    def to(self, inbox: "asyncio.Queue[Any]") -> Callable[[Any], object]:
         """Return the way to tell something to whoever reads `inbox`."""
         return partial(self._tell, inbox)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rbee_shared.errors import InvalidArgumentError
+from rbee_shared.limits import TOOLS_MAX
 
-TOOLS_MAX = 128
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 NAME_SHOWN_CHARS_MAX = 80
 DESCRIPTION_CHARS_MAX = 4_096

@@ -11,7 +11,8 @@ import pytest
 from rbee_shared.errors import InvalidArgumentError
 from rbee_worker import device
 from rbee_worker.description import ModelDamagedError
-from rbee_worker.engine.engine import Engine, PromptTooLongError, opened_engine
+from rbee_worker.engine.engine import Engine, opened_engine
+from rbee_worker.engine.preparing import PromptTooLongError
 from rbee_worker.engine.request import Finish, FinishReason, Request
 from rbee_worker.sampling.params import SamplingParams
 from rbee_worker.session import ProviderUnavailableError

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from rbee_shared.errors import InvalidArgumentError, RbeeError, ResourceExhaustedError
-from rbee_worker.engine.engine import Engine, PromptTooLongError
+from rbee_worker.engine.engine import Engine
+from rbee_worker.engine.preparing import PromptTooLongError
 from rbee_worker.engine.request import FinishReason, Request
 from rbee_worker.engine.scheduler import QueueFullError
 from rbee_worker.sampling.params import SamplingParams

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from rbee_shared.errors import RbeeError
-from rbee_worker.engine.engine import Engine, PromptTooLongError
+from rbee_worker.engine.engine import Engine
+from rbee_worker.engine.preparing import PromptTooLongError
 from rbee_worker.engine.request import Request
 from rbee_worker.sampling.params import SamplingParams
 from tests.model.asking import answers_of, asked, idle, opened

@@ -18,7 +18,8 @@ from rbee_shared.rpc.channel import connected
 from rbee_worker import device
 from rbee_worker.describe.describe import describe
 from rbee_worker.description import ModelDescription
-from rbee_worker.engine.engine import Engine, PromptTooLongError, opened_engine
+from rbee_worker.engine.engine import Engine, opened_engine
+from rbee_worker.engine.preparing import PromptTooLongError
 from rbee_worker.engine.request import Finish, FinishReason, Request
 from rbee_worker.engine.scheduler import PREFILL_CHUNK_TOKENS
 from rbee_worker.layouts.signature import Style
