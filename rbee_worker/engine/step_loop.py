@@ -85,11 +85,11 @@ class StepLoop:
         try:
             while self._take_commands():
                 self._turn()
-                self._flush()
+                self._hand_over()
         finally:
             self.is_dead = True
             self._end_all(EngineDeadError("the engine has stopped"))
-            self._flush()
+            self._hand_over()
 
     def _end_all(self, why: RbeeError) -> None:
         with suppress(queue.Empty):
@@ -105,7 +105,6 @@ class StepLoop:
             self._fail(answer, why)
         for embed in self._embeds:
             embed.deliver(why)
-        self._tell_load()
 
     def _turn(self) -> None:
         for answer in [each for each in self._answers.values() if each.asker.is_gone]:
@@ -122,10 +121,9 @@ class StepLoop:
                 self._write(
                     [self._answers[each] for each in step.decode], may_guess=step.chunk is None
                 )
-                self._flush()
+                self._hand_over()
             if step.chunk is not None and step.chunk.sequence in self._answers:
                 self._read(step.chunk)
-        self._tell_load()
 
     def _take_commands(self) -> bool:
         idle = not self._answers and not self._embeds
@@ -162,7 +160,7 @@ class StepLoop:
             self._runs.move(placement.moves)
             if sequence.uncomputed == 0 and placement.row.end is not None:
                 self._choose([self._answers[sequence]], placement.row.end.logits[None].copy())
-                self._flush()
+                self._hand_over()
 
     def _read(self, chunk: Chunk) -> None:
         answer = self._answers[chunk.sequence]
@@ -260,10 +258,12 @@ class StepLoop:
         self._answers.pop(answer.sequence, None)
         self._runs.move(self._scheduler.remove(answer.sequence, keeps=keeps))
 
-    def _tell_load(self) -> None:
+    def _hand_over(self) -> None:
+        """Let others see what was done: its load first, which who reads an end may look at."""
         running = self._scheduler.running
         self.load.running = len(running)
         self.load.waiting = self._scheduler.waiting
         held = sum(each.computed for each in running)
         self.load.cache_usage = held / (self._session.slots * self._session.max_len)
         self.load.tokens_per_second = self._rates.tokens_per_s
+        self._flush()
