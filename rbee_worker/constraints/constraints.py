@@ -80,8 +80,10 @@ class Constraints:
         kept = self._known(constraint) or self._tried(constraint)
         if kept.fault:
             raise refusal_of(kept.fault)
-        matcher = self._copied(kept) or self._fresh(kept, vocabulary)
-        return Matcher(matcher, vocabulary, on_failure=kept.wear_out)
+        found = self._copied(kept) or self._fresh(kept, vocabulary)
+        matcher = Matcher(found, vocabulary, on_failure=kept.wear_out)
+        matcher.mask()  # so that what allows no token of this model is refused here
+        return matcher
 
     def _read(self) -> Vocabulary:
         with self._reading:

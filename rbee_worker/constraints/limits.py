@@ -20,7 +20,7 @@ GRAMMAR_USES_MAX = 32  # then it is compiled anew
 # The library's units of work
 INITIAL_FUEL = 1_000_000  # about 20 ms
 STEP_FUEL = 200_000  # about 15 ms
-STEP_ITEMS_MAX = 10_000
+STEP_ITEMS_MAX = 20_000
 ROW_ITEMS_MAX = 5_000  # four for each property that may be left out
 LEXER_STATES_MAX = 50_000
 GRAMMAR_SYMBOLS_MAX = 100_000

@@ -9,7 +9,7 @@ import enum
 import secrets
 from collections.abc import Callable, Collection
 
-from rbee_worker.tools.forms import Unfinished, call_in, calls_in, could_begin_calls
+from rbee_worker.tools.forms import UnfinishedError, call_in, calls_in, could_begin_calls
 from rbee_worker.tools.tool import ToolCall
 
 OPEN = "<tool_call>"
@@ -129,7 +129,7 @@ class ToolCallStream:
         """End the call there, or go on in it, or let its beginning go as text."""
         try:
             call = call_in(self._held[self._body : body_end], self._names, self._new_id)
-        except Unfinished:
+        except UnfinishedError:
             if has_more:
                 return ""
             call = None

@@ -11,7 +11,7 @@ CUT_OFF = "Unterminated string"  # how the library says that a string goes on
 MISTRAL = "[TOOL_CALLS]"
 
 
-class Unfinished(Exception):  # noqa: N818 - it is no error, there is just more to come
+class UnfinishedError(Exception):
     """The text ends within a string, which may hold anything."""
 
 
@@ -19,7 +19,7 @@ def call_in(text: str, names: Collection[str], new_id: Callable[[], str]) -> Too
     """Return the call that a text is, of one of the tools with these names; None if it is none.
 
     Raises:
-        Unfinished: it ends within a string.
+        UnfinishedError: it ends within a string.
     """
     return _call(_read(text), names, new_id)
 
@@ -28,7 +28,7 @@ def calls_in(text: str, names: Collection[str], new_id: Callable[[], str]) -> tu
     """Return the calls that a whole answer is: one object or an array of them; else none."""
     try:
         read = _read(text.strip().removeprefix(MISTRAL))
-    except Unfinished:
+    except UnfinishedError:
         return ()
     each = cast("list[Any]", read) if isinstance(read, list) else [read]
     calls = [call for one in each if (call := _call(one, names, new_id)) is not None]
@@ -63,7 +63,7 @@ def _call(read: Any, names: Collection[str], new_id: Callable[[], str]) -> ToolC
 def _read_quoted(text: str) -> Any:
     try:
         return _read(text)
-    except Unfinished:
+    except UnfinishedError:
         return None
 
 
@@ -73,7 +73,7 @@ def _read(text: str) -> Any:
         return json.loads(text, strict=False, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         if error.msg.startswith(CUT_OFF):
-            raise Unfinished from error
+            raise UnfinishedError from error
         return None
     except (ValueError, RecursionError):
         return None

@@ -10,7 +10,7 @@ import pytest
 
 from rbee_worker.constraints.constraint import Constraint, ConstraintKind
 from rbee_worker.constraints.constraints import Constraints
-from rbee_worker.constraints.refusal import ConstraintTooComplexError
+from rbee_worker.constraints.refusal import ConstraintTooComplexError, ConstraintUnsatisfiableError
 from rbee_worker.constraints.vocabulary import Vocabulary
 from rbee_worker.description import ModelDescription
 from rbee_worker.text.tokenizer import TOKENIZER_FILE, Tokenizer
@@ -75,6 +75,11 @@ def test_an_answer_matches_its_pattern_and_is_one_of_the_choices(
         assert re.fullmatch(r"[A-Z][a-z]{2,12} [0-9]{4}", text)
         matcher = constraints.compile(Constraint(CHOICE, json.dumps(choices)))
         assert answer(matcher, tokens, seed, end=END) in choices
+
+
+def test_what_only_control_tokens_would_answer_is_refused(constraints: Constraints) -> None:
+    with pytest.raises(ConstraintUnsatisfiableError):
+        constraints.compile(Constraint(ConstraintKind.GRAMMAR, "start: <[3-9]>"))
 
 
 def test_a_required_call_is_made_whatever_the_model_is_like(

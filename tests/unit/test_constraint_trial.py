@@ -9,7 +9,10 @@ import pytest
 from rbee_worker.constraints.constraint import Constraint, ConstraintKind
 from rbee_worker.constraints.constraints import Constraints
 from rbee_worker.constraints.limits import GRAMMAR_USES_MAX
-from rbee_worker.constraints.refusal import ConstraintMalformedError, ConstraintTooComplexError
+from rbee_worker.constraints.refusal import (
+    ConstraintMalformedError,
+    ConstraintTooComplexError,
+)
 from tests.constrained import END, TAG, allowed, tokenizer_json
 
 JSON, REGEX, _, GRAMMAR = ConstraintKind
