@@ -43,6 +43,7 @@ QUESTIONS = (
 )
 ANSWER_TOKENS = 32
 MAX_LEN = 512
+SLOTS = 4
 STYLES = {Form.GENAI: Style.SHARED, Form.WEB: Style.SHARED, Form.CONCAT: Style.COMPAT}
 NEAR_TIE = 0.5  # logits: where another token is chosen, ours nearly was
 
@@ -70,13 +71,13 @@ def hub(kept: Path, gguf: Path, onnx_model: Path) -> Mapping[Form, Path]:
 
 def opened(folder: Path) -> Session:
     found = ModelDescription.read(folder)
-    return Session(folder, found, device=CPU, threads=2, max_len=MAX_LEN)
+    return Session(folder, found, device=CPU, threads=2, max_len=MAX_LEN, slots=SLOTS)
 
 
 def prefilled(session: Session, prompt: list[int]) -> Floats:
     row: Floats = np.empty(0)
     for begin in range(0, len(prompt), PREFILL_CHUNK_TOKENS):
-        row = session.forward(prompt[begin : begin + PREFILL_CHUNK_TOKENS], begin)
+        row = session.prefill(0, prompt[begin : begin + PREFILL_CHUNK_TOKENS], begin)[0]
     return row.copy()
 
 
@@ -84,7 +85,7 @@ def followed(session: Session, prompt: list[int], answer: list[int]) -> Floats:
     """Return the logits for each token of a given answer."""
     rows = [prefilled(session, prompt)]
     for place, token in enumerate(answer[:-1]):
-        rows.append(session.forward([token], len(prompt) + place).copy())
+        rows.append(session.decode(0, [token], [len(prompt) + place])[0].copy())
     return np.array(rows)
 
 
@@ -92,7 +93,7 @@ def answered(session: Session, prompt: list[int]) -> list[int]:
     """Return the greedy answer, whatever token it goes through."""
     tokens = [int(prefilled(session, prompt).argmax())]
     while len(tokens) < ANSWER_TOKENS:
-        row = session.forward(tokens[-1:], len(prompt) + len(tokens) - 1)
+        row = session.decode(0, tokens[-1:], [len(prompt) + len(tokens) - 1])[0]
         tokens.append(int(row.argmax()))
     return tokens
 
