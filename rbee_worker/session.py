@@ -80,6 +80,7 @@ class Session:
         self.slots = 1 if self.style is Style.COMPAT else slots
         self.is_exact = self.style is Style.OWN and signature.cache_kind == EXACT_KIND
         self.has_embeddings = signature.has_hidden
+        self._hidden_size = description.hidden_size
         self._told = signature.logits
         self._run_tokens_max = max_len
         if self._told is Told.ALL:
@@ -162,6 +163,21 @@ class Session:
         with _computing():
             self._caches.swap(one, other, length)
 
+    @property
+    def embedding_size(self) -> int:
+        """Numbers of a vector.
+
+        Raises:
+            UnimplementedError: the model makes no vectors.
+        """
+        if not self.has_embeddings:
+            raise UnimplementedError(
+                "the model's graph does not put out hidden states, which vectors are made of",
+                reason="EMBEDDINGS_UNSUPPORTED",
+                hint="models that rbee makes of GGUF files have them: pull one of these",
+            )
+        return self._hidden_size
+
     def embed(self, texts: Sequence[Sequence[int]]) -> Floats:
         """Return a vector of length 1 for each text, of its tokens; rows stay as they are.
 
@@ -176,12 +192,7 @@ class Session:
             ComputeError: they could not be computed.
             OutOfMemoryError: there is no memory for it.
         """
-        if not self.has_embeddings:
-            raise UnimplementedError(
-                "the model's graph does not put out hidden states, which vectors are made of",
-                reason="EMBEDDINGS_UNSUPPORTED",
-                hint="models that rbee makes of GGUF files have them: pull one of these",
-            )
+        assert self.embedding_size
         with _computing():
             return self._embedder.embed(texts)
 

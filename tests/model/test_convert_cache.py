@@ -39,7 +39,7 @@ def run(folder: Path, tokens: list[int], *, logits_at: list[int]) -> dict[str, N
         str(folder / "model.onnx"), providers=["CPUExecutionProvider"]
     )
     size = (1, found.kv_heads, len(tokens), found.head_dim)
-    inputs = {
+    inputs: dict[str, NDArray[Any]] = {
         "input_ids": np.array([tokens], np.int64),
         "seqlens_k": np.array([len(tokens) - 1], np.int32),
         "total_len": np.array(len(tokens), np.int32),

@@ -14,8 +14,8 @@ from rbee_worker.description import ModelDamagedError
 from rbee_worker.engine.engine import Engine, opened_engine
 from rbee_worker.engine.preparing import PromptTooLongError
 from rbee_worker.engine.request import Finish, FinishReason, Request
+from rbee_worker.provider import ProviderUnavailableError
 from rbee_worker.sampling.params import SamplingParams
-from rbee_worker.session import ProviderUnavailableError
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(300)]
 

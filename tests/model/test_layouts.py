@@ -21,7 +21,6 @@ from rbee_worker.description import ModelDescription
 from rbee_worker.engine.engine import Engine, opened_engine
 from rbee_worker.engine.preparing import PromptTooLongError
 from rbee_worker.engine.request import Finish, FinishReason, Request
-from rbee_worker.engine.scheduler import PREFILL_CHUNK_TOKENS
 from rbee_worker.layouts.signature import Style
 from rbee_worker.sampling.params import SamplingParams
 from rbee_worker.session import Session
@@ -33,6 +32,7 @@ from tests.model.hub_weights import Weights
 pytestmark = [pytest.mark.model, pytest.mark.timeout(300)]
 
 Floats = NDArray[Any]
+CHUNK_TOKENS = 64
 CPU = device.parse("cpu")
 QUESTIONS = (
     "Why is the sky blue?",
@@ -76,8 +76,8 @@ def opened(folder: Path) -> Session:
 
 def prefilled(session: Session, prompt: list[int]) -> Floats:
     row: Floats = np.empty(0)
-    for begin in range(0, len(prompt), PREFILL_CHUNK_TOKENS):
-        row = session.prefill(0, prompt[begin : begin + PREFILL_CHUNK_TOKENS], begin)[0]
+    for begin in range(0, len(prompt), CHUNK_TOKENS):
+        row = session.prefill(0, prompt[begin : begin + CHUNK_TOKENS], begin)[0]
     return row.copy()
 
 
@@ -107,7 +107,7 @@ def shares(logits: Floats) -> Floats:
 def prompts(onnx_model: Path) -> list[list[int]]:
     tokenizer = Tokenizer(onnx_model, ModelDescription.read(onnx_model))
     found = [tokenizer.encode_conversation([{"role": "user", "content": q}]) for q in QUESTIONS]
-    assert len(found[-1]) > 2 * PREFILL_CHUNK_TOKENS
+    assert len(found[-1]) > 2 * CHUNK_TOKENS
     return found
 
 
@@ -178,7 +178,7 @@ async def test_the_engine_keeps_its_promises_on_every_layout(
         assert finish.usage.completion_tokens == ANSWER_TOKENS
         long = "word " * 90
         _, finish = await answer(engine, asked(long))  # more than a chunk; the context ends it
-        assert finish.usage.prompt_tokens > PREFILL_CHUNK_TOKENS
+        assert finish.usage.prompt_tokens > CHUNK_TOKENS
         assert finish.usage.prompt_tokens + finish.usage.completion_tokens <= 160
         if finish.reason == FinishReason.LENGTH:
             assert finish.usage.prompt_tokens + finish.usage.completion_tokens == 160

@@ -43,6 +43,8 @@ class Scripted:
     load: Load = field(default_factory=Load)
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
+    slots: int = 1
+
     @property
     def embedding_size(self) -> int:
         if not self.size:
