@@ -42,7 +42,7 @@ def test_a_folder_is_described_as_the_converter_would(form: Form, hub: TinyHub) 
     assert (found.layout, found.graph) == GRAPHS[form]
     for key in (
         *("name", "architecture", "quantization", "licence", "layers", "heads", "kv_heads"),
-        *("head_dim", "hidden_size", "vocab_size", "context_length", "kv_value_bytes"),
+        *("head_dim", "hidden_size", "vocab_size", "context_length"),
         *("bos_token_id", "add_bos", "chat_template"),
     ):
         assert getattr(found, key) == getattr(own, key), key
