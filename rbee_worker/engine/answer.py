@@ -74,7 +74,7 @@ class Answer:
         for token in self.sequence.answer:
             self._note(token)
             self._written(token)
-        self.over = self._reason() if self.sequence.answer else None
+        self.over = self._reason_of_begun()
 
     def take(self, choice: Choice, now_s: float) -> bool:
         """Go on by a token and tell what it adds; return whether the answer ended with it.
@@ -123,6 +123,12 @@ class Answer:
                 logprobs=last.logprobs if last else (),
             )
         )
+
+    def _reason_of_begun(self) -> FinishReason | None:
+        begun = self.sequence.answer
+        if not begun:
+            return None
+        return FinishReason.STOP if begun[-1] in self.end_ids else self._reason()
 
     def _note(self, token: int) -> None:
         self.row.push(token)

@@ -135,11 +135,15 @@ class Engine:
         return found
 
     def _submit(self, command: Command) -> None:
+        self._check_alive()  # nobody takes commands any more: they would fill the queue
         try:
             self._loop.commands.put_nowait(command)
         except queue.Full:
             raise QueueFullError(COMMANDS_MAX) from None
-        if self._loop.is_dead:  # looked at last: nobody may be left who takes it
+        self._check_alive()  # it may have ended since
+
+    def _check_alive(self) -> None:
+        if self._loop.is_dead:
             raise EngineDeadError("the engine has stopped")
 
     def _end(self) -> None:

@@ -90,6 +90,7 @@ class Preparing:
         check_tools(request.tools, request.tool_choice)
         matcher = self._matcher(request)
         prompt = self._checked(self._prompt(request, max_len), max_len)
+        self._check_known(request.begun)
         room = max_len - len(prompt)
         seed = secrets.randbits(SEED_BITS) if params.seed is None else params.seed
         ends = frozenset(params.stop_token_ids)
@@ -119,7 +120,7 @@ class Preparing:
                 text=self._tokenizer.stream(prompt),
                 stop=StopStrings(params.stop),
                 calls=ToolCallStream([each.name for each in request.tools]) if offers else None,
-                matcher=matcher.copy() if matcher and index else matcher,
+                matcher=matcher and matcher.copy(),
                 end_ids=ends,
                 token_bytes=self._tokenizer.token_bytes,
             )
@@ -140,11 +141,14 @@ class Preparing:
             raise InvalidArgumentError("the prompt is empty", reason="PROMPT_EMPTY")
         if len(tokens) >= max_len:
             raise PromptTooLongError(len(tokens), max_len)
-        if max(tokens) >= self._vocab_size:
-            raise InvalidArgumentError(
-                "the prompt has a token that the model does not know", reason="TOKEN_UNKNOWN"
-            )
+        self._check_known(tokens)
         return tokens
+
+    def _check_known(self, tokens: Items[int]) -> None:
+        if tokens and not 0 <= min(tokens) <= max(tokens) < self._vocab_size:
+            raise InvalidArgumentError(
+                "there is a token that the model does not know", reason="TOKEN_UNKNOWN"
+            )
 
     def _matcher(self, request: Request) -> Matcher | None:
         asked = request.constraint or constraint_for(request.tools, request.tool_choice)

@@ -4,7 +4,7 @@ Rows that are computed stand side by side, so that one run computes them all. A 
 keeps its tokens: a later prompt that begins with them goes on from there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -140,6 +140,16 @@ class Rows:
         if not places or not min(places) < row.place < max(places):
             return ()
         return tuple(self._put(self._rows[max(places)], row.place))
+
+    def lose(self, moves: Sequence[Move]) -> Collection[Row]:
+        """Empty the rows that moves were to change, since they failed, and return them."""
+        places: set[int] = set()
+        for move in moves:
+            places |= {move.target} if isinstance(move, Copy) else {move.one, move.other}
+        lost = [row for row in self._rows if row.place in places]
+        for row in lost:
+            row.tokens, row.length, row.end = NOTHING, 0, None
+        return lost
 
     def _next_place(self, chosen: Row) -> int:
         places = [each.place for each in self.taken]

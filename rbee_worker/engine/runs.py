@@ -24,7 +24,11 @@ class Runs:
         self.guess_costs = GuessCosts()
 
     def move(self, moves: Iterable[Move]) -> None:
-        """Copy and swap rows of the cache."""
+        """Copy and swap rows of the cache.
+
+        Raises:
+            RbeeError: it could not be done; the rows that were to change hold nothing certain.
+        """
         for move in moves:
             if isinstance(move, Copy):
                 self._session.copy(move.source, move.target, move.length)
@@ -49,8 +53,8 @@ class Runs:
             sequence.row.end = End(chunk.end, logits[0].copy())  # choosing overwrites them
         return logits
 
-    def decode(self, sequences: Items[Sequence], lengths: Items[int]) -> Floats:
-        """Compute the newest token of each; return their logits [sequences, vocabulary].
+    def decode(self, sequences: Items[Sequence], lengths: Items[int]) -> list[Floats]:
+        """Compute the newest token of each; return the logits of each, [1, vocabulary].
 
         Rows between theirs that are not to be computed yet are computed as well: what that writes
         lies behind what they hold.
@@ -73,9 +77,7 @@ class Runs:
             self.guess_costs.learn(1, time.perf_counter() - begin_s)
         for sequence in sequences:
             sequence.advance(sequence.computed + 1)
-        if len(places) == len(tokens) and places[0] == first and places == sorted(places):
-            return logits
-        return logits[[place - first for place in places]]
+        return [logits[place - first : place - first + 1] for place in places]
 
     def check(self, sequence: Sequence, guesses: Items[int]) -> Floats:
         """Compute the newest token of an answer and guesses behind it.

@@ -9,9 +9,10 @@ Interactive goes before batch, short before long; whoever was overtaken often go
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 
 from rbee_shared.errors import ResourceExhaustedError
-from rbee_worker.engine.rows import Move, Placement, Rows, common
+from rbee_worker.engine.rows import Move, Placement, Rows, Tokens, common
 from rbee_worker.engine.sequence import Sequence
 
 WAITING_MAX = 256
@@ -105,6 +106,13 @@ class Scheduler:
         self._running.remove(sequence)
         return self.rows.leave(row, sequence.all()[: sequence.computed if keeps else 0])
 
+    def lose(self, moves: tuple[Move, ...]) -> None:
+        """Have all computed again that moves were to change, since they failed."""
+        lost = self.rows.lose(moves)
+        for each in self._running:
+            if each.row in lost:
+                each.computed = each.cached = 0
+
     def admit(self) -> tuple[Sequence, Placement] | None:
         """Give the next sequence a row; None if none waits that can have one now."""
         if not self.rows.has_room:
@@ -130,7 +138,7 @@ class Scheduler:
             prefill_tokens_per_s: how fast prompts are computed of late.
         """
         decode = tuple(each for each in self._running if each.decodes)
-        reading = [each for each in self._running if not each.decodes]
+        reading = [each for each in self._running if each.reads]
         if not decode and not reading:
             return None
         if not reading:
@@ -145,11 +153,19 @@ class Scheduler:
 
     def _will_share(self, sequence: Sequence) -> bool:
         """Return whether a prompt that is being computed will soon hold much more of this one."""
-        tokens = sequence.begin
-        coming = max(
-            (common(each.begin, tokens) for each in self._running if not each.decodes), default=0
-        )
-        return coming >= WAIT_FOR_TOKENS_MIN and coming > self.rows.shared(tokens) + 1
+        if sequence.ahead is not None:  # the common case: many wait for one, in many turns
+            other, coming = sequence.ahead
+            if other.reads and coming > other.computed + 1:
+                return True
+        sequence.ahead = self._ahead_of(sequence.begin)
+        return sequence.ahead is not None
+
+    def _ahead_of(self, tokens: Tokens) -> tuple[Sequence, int] | None:
+        coming = [(each, common(each.begin, tokens)) for each in self._running if each.reads]
+        most = max(coming, key=itemgetter(1), default=None)
+        if most is None or most[1] < WAIT_FOR_TOKENS_MIN:
+            return None
+        return most if most[1] > self.rows.shared(tokens) + 1 else None
 
 
 def chunk_tokens(tokens_per_s: float, *, beside: bool) -> int:

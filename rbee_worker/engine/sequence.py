@@ -17,6 +17,7 @@ class Sequence:
         prompt: its tokens, at least one.
         answer: what there is of the answer; what is there at the start was begun elsewhere.
         begin: what is there at the start, prompt and answer.
+        ahead: who computes much of its begin just now, and how many tokens of it.
         token_count_max: tokens of the whole answer, at most.
         arrived_s: when it was asked for.
         priority: who goes first.
@@ -31,6 +32,7 @@ class Sequence:
     computed: int = 0
     cached: int = 0
     row: Row | None = None
+    ahead: "tuple[Sequence, int] | None" = None
     overtaken: int = 0
     begun_s: float = 0.0
     token_times_s: "array[float]" = field(default_factory=lambda: array("d"))
@@ -53,6 +55,11 @@ class Sequence:
     def decodes(self) -> bool:
         """Whether all but its newest token is computed, and a token was chosen here."""
         return self.uncomputed == 1 and len(self.token_times_s) > 0
+
+    @property
+    def reads(self) -> bool:
+        """Whether it has a row, and tokens to compute before the next is chosen."""
+        return self.row is not None and not self.decodes
 
     def tokens(self, begin: int, end: int) -> list[int]:
         """Return its tokens in [begin, end)."""

@@ -4,26 +4,27 @@ One turn: take commands, let go who left, give rows, compute a step, choose, del
 the command queue when there is nothing to do. What goes wrong with one answer ends that answer.
 """
 
+import logging
 import queue
 import time
 from collections.abc import Callable, Sequence as Items
 from contextlib import suppress
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rbee_shared.errors import RbeeError, UnavailableError
+from rbee_worker.compute_error import compute_error
 from rbee_worker.engine.answer import Answer
 from rbee_worker.engine.load import Load, Rates
 from rbee_worker.engine.request import FinishReason
+from rbee_worker.engine.rows import Move
 from rbee_worker.engine.runs import Floats, Runs
-from rbee_worker.engine.scheduler import Chunk, Scheduler
+from rbee_worker.engine.scheduler import WAITING_MAX, Chunk, QueueFullError, Scheduler
 from rbee_worker.engine.sequence import Sequence
 from rbee_worker.sampling.choose import Choice, choose
 from rbee_worker.session import Session
 
 COMMANDS_MAX = 1_024
+FAULTS = (RbeeError, MemoryError)  # what may go wrong with one answer
 
 
 class EngineDeadError(UnavailableError):
@@ -92,19 +93,22 @@ class StepLoop:
             self._hand_over()
 
     def _end_all(self, why: RbeeError) -> None:
+        """Tell everybody, and touch neither rows nor model: they may be why it ends."""
+        delivers = [each.asker.deliver for each in self._answers.values()]
+        delivers += [each.deliver for each in self._embeds]
         with suppress(queue.Empty):
             while True:
                 match self.commands.get_nowait():
                     case Ask(answers):
-                        self._add(answers)
+                        delivers += [each.asker.deliver for each in answers]
                     case Embed() as embed:
-                        self._embeds.append(embed)
+                        delivers.append(embed.deliver)
                     case Stop():
                         pass
-        for answer in list(self._answers.values()):
-            self._fail(answer, why)
-        for embed in self._embeds:
-            embed.deliver(why)
+        for deliver in delivers:
+            deliver(why)
+        self._answers, self._embeds = {}, []
+        self._scheduler = Scheduler(self._session.slots)  # nothing runs any more
 
     def _turn(self) -> None:
         for answer in [each for each in self._answers.values() if each.asker.is_gone]:
@@ -115,15 +119,12 @@ class StepLoop:
             self._embed(self._embeds.pop(0))
         step = self._scheduler.schedule(self._rates.prefill_tokens_per_s)
         if step is None:
-            self._rates.rest()
-        else:
-            if step.decode:
-                self._write(
-                    [self._answers[each] for each in step.decode], may_guess=step.chunk is None
-                )
-                self._hand_over()
-            if step.chunk is not None and step.chunk.sequence in self._answers:
-                self._read(step.chunk)
+            return
+        if step.decode:
+            self._write([self._answers[each] for each in step.decode], may_guess=step.chunk is None)
+            self._hand_over()
+        if step.chunk is not None:
+            self._read(step.chunk)
 
     def _take_commands(self) -> bool:
         idle = not self._answers and not self._embeds
@@ -138,6 +139,8 @@ class StepLoop:
                     return False
                 case Ask(answers):
                     self._add(answers)
+                case Embed(_, deliver) if len(self._embeds) >= WAITING_MAX:
+                    deliver(QueueFullError(len(self._embeds)))
                 case Embed():
                     self._embeds.append(command)
 
@@ -157,20 +160,22 @@ class StepLoop:
         while (admitted := self._scheduler.admit()) is not None:
             sequence, placement = admitted
             sequence.begun_s = time.monotonic()
-            self._runs.move(placement.moves)
+            self._move(placement.moves)
             if sequence.uncomputed == 0 and placement.row.end is not None:
-                self._choose([self._answers[sequence]], placement.row.end.logits[None].copy())
+                self._choose([self._answers[sequence]], [placement.row.end.logits[None].copy()])
                 self._hand_over()
 
     def _read(self, chunk: Chunk) -> None:
+        if chunk.sequence.computed != chunk.begin:  # its row was lost since
+            return
         answer = self._answers[chunk.sequence]
         try:
             logits = self._runs.prefill(chunk)
-        except RbeeError as error:
+        except FAULTS as error:
             self._fail(answer, error)
             return
         if chunk.samples:
-            self._choose([answer], logits)
+            self._choose([answer], [logits])
 
     def _write(self, answers: list[Answer], *, may_guess: bool) -> None:
         if len(answers) == 1 and may_guess and self._guesses and self._write_guessed(answers[0]):
@@ -178,12 +183,13 @@ class StepLoop:
         lengths = self._scheduler.rows.lengths
         try:
             logits = self._runs.decode([each.sequence for each in answers], lengths)
-        except RbeeError as error:
+        except FAULTS as error:
             if len(answers) == 1:
                 self._fail(answers[0], error)
                 return
             for answer in answers:  # perhaps there is room for each alone
-                self._write([answer], may_guess=False)
+                if answer.sequence.decodes:  # else its row was lost since
+                    self._write([answer], may_guess=False)
             return
         self._choose(answers, logits)
 
@@ -199,48 +205,40 @@ class StepLoop:
             return False
         try:
             logits = self._runs.check(sequence, guesses)
-        except RbeeError as error:
+        except FAULTS as error:
             self._fail(answer, error)
             return True
         for place in range(len(guesses) + 1):
-            is_over = not self._choose([answer], logits[place : place + 1])
+            is_over = not self._choose([answer], [logits[place : place + 1]])
             if is_over or place == len(guesses) or sequence.answer[-1] != guesses[place]:
                 break
         if sequence in self._answers:
             sequence.advance(sequence.length - 1)
         return True
 
-    def _choose(self, answers: list[Answer], logits: Floats) -> bool:
-        """Choose and tell the next token of each; return whether the first goes on."""
-        able: list[Answer] = []
-        masks: list[NDArray[np.int32] | None] = []
-        kept: list[int] = []
-        for place, answer in enumerate(answers):
-            try:
-                mask = None if answer.matcher is None else answer.matcher.mask()
-            except RbeeError as error:
-                self._fail(answer, error)
-                continue
-            able.append(answer)
-            masks.append(mask)
-            kept.append(place)
-        rows = logits if len(able) == len(answers) else logits[kept]
-        choices = choose([each.row for each in able], rows, masks)
+    def _choose(self, answers: Items[Answer], logits: Items[Floats]) -> bool:
+        """Choose and tell the next token of each; return whether the first goes on.
+
+        Args:
+            answers: at least one.
+            logits: [1, vocabulary] of each; overwritten.
+        """
+        choices = [_choice(*each) for each in zip(answers, logits, strict=True)]
         now_s = time.monotonic()
-        for answer, choice in zip(able, choices, strict=True):
+        for answer, choice in zip(answers, choices, strict=True):
             self._take(answer, choice, now_s)
-        self._rates.wrote(len(able), now_s)
+        self._rates.wrote(len(answers), now_s)
         return answers[0].sequence in self._answers
 
-    def _take(self, answer: Answer, choice: Choice | RbeeError, now_s: float) -> None:
-        if isinstance(choice, RbeeError):
+    def _take(self, answer: Answer, choice: Choice | Exception, now_s: float) -> None:
+        if isinstance(choice, Exception):
             self._fail(answer, choice)
             return
         self.load.token_count += 1
         try:
             if answer.take(choice, now_s):
                 self._leave(answer)
-        except RbeeError as error:
+        except FAULTS as error:
             self._fail(answer, error)
 
     def _embed(self, embed: Embed) -> None:
@@ -249,21 +247,41 @@ class StepLoop:
         except RbeeError as error:
             embed.deliver(error)
 
-    def _fail(self, answer: Answer, error: RbeeError) -> None:
+    def _fail(self, answer: Answer, error: Exception) -> None:
         self._leave(answer, keeps=False)
-        answer.asker.deliver(error)
+        answer.asker.deliver(error if isinstance(error, RbeeError) else compute_error(error))
         answer.asker.is_gone = True  # its other answers are of no use to anybody
 
     def _leave(self, answer: Answer, *, keeps: bool = True) -> None:
         self._answers.pop(answer.sequence, None)
-        self._runs.move(self._scheduler.remove(answer.sequence, keeps=keeps))
+        self._move(self._scheduler.remove(answer.sequence, keeps=keeps))
+
+    def _move(self, moves: tuple[Move, ...]) -> None:
+        try:
+            self._runs.move(moves)
+        except RbeeError as error:  # it is nobody's fault: nobody fails
+            logging.warning(
+                "rows of the cache could not be moved, they are computed again: %s", error
+            )
+            self._scheduler.lose(moves)
 
     def _hand_over(self) -> None:
         """Let others see what was done: its load first, which who reads an end may look at."""
         running = self._scheduler.running
+        if not running:
+            self._rates.rest()
         self.load.running = len(running)
         self.load.waiting = self._scheduler.waiting
         held = sum(each.computed for each in running)
         self.load.cache_usage = held / (self._session.slots * self._session.max_len)
         self.load.tokens_per_second = self._rates.tokens_per_s
         self._flush()
+
+
+def _choice(answer: Answer, logits: Floats) -> Choice | Exception:
+    """Return the next token of an answer, or why there is none: the others have theirs."""
+    try:
+        mask = None if answer.matcher is None else answer.matcher.mask()
+        return choose([answer.row], logits, [mask])[0]
+    except FAULTS as error:
+        return error
