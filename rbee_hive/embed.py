@@ -52,10 +52,12 @@ def _check(operation: operation_pb2.EmbedOperation) -> None:
         raise InvalidArgumentError(
             f"1 to {EMBED_INPUTS_MAX} texts are taken at once, these are {count}",
             reason="INPUTS_MALFORMED",
-            hint="send them in several parts",
+            hint="send them in several parts" if count else "send one",
         )
     if not all(operation.inputs):
-        raise InvalidArgumentError("a text is empty", reason="INPUTS_MALFORMED")
+        raise InvalidArgumentError(
+            "a text is empty", reason="INPUTS_MALFORMED", hint="leave it out, or give it words"
+        )
     length = sum(map(len, operation.inputs))
     if length > PROMPT_CHARS_MAX:
         raise InvalidArgumentError(

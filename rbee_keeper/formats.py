@@ -113,13 +113,17 @@ def add_tools(
     elif choice in {tool.name for tool in tools.tools}:
         conversation.tool_name = choice
     else:
-        raise typer.BadParameter(f"no tool '{choice}' is in the file; auto, none and required are")
+        raise typer.BadParameter(
+            f"'{choice}' is no tool of the file, and not one of {', '.join(CHOICES)}"
+        )
 
 
 def _json(text: str, what: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise typer.BadParameter(f"{what} nests too deeply") from error
+    except ValueError as error:
         raise typer.BadParameter(f"{what} is no JSON: {error}") from error
 
 

@@ -54,7 +54,7 @@ def row_of(logprobs: inference_pb2.Logprobs) -> Row:
 
 
 def _quoted(text: bytes) -> str:
-    return ascii(text.decode(errors="backslashreplace"))
+    return repr(text.decode(errors="backslashreplace"))
 
 
 def _share(logprob: float) -> str:

@@ -12,6 +12,8 @@ SAMPLING, END = "Choosing tokens", "Ending"
 BIAS_MAX = 100.0
 ANSWERS_MAX = 16
 LOGPROBS_MAX = 20
+REPETITION_MIN = 0.01  # by nothing one cannot divide
+STOP_CHARS_MAX = 256
 
 
 def within(minimum: float, maximum: float, *, above: bool = False) -> Callable[[str], float]:
@@ -37,6 +39,17 @@ def parse_bias(text: str) -> inference_pb2.LogitBias:
     if not sign:
         raise typer.BadParameter(f"'{text}' is not like 42=-100")
     return inference_pb2.LogitBias(token_id=number()(token), bias=within(-BIAS_MAX, BIAS_MAX)(bias))
+
+
+def parse_stop(text: str) -> str:
+    """Return a text that ends an answer.
+
+    Raises:
+        typer.BadParameter: it is empty, or longer than any that is looked for.
+    """
+    if not 1 <= len(text) <= STOP_CHARS_MAX:
+        raise typer.BadParameter(f"a text to stop at has 1 to {STOP_CHARS_MAX} characters")
+    return text
 
 
 Temperature = Annotated[
@@ -89,7 +102,7 @@ Seed = Annotated[
 RepetitionPenalty = Annotated[
     float | None,
     typer.Option(
-        parser=within(0, 2),
+        parser=within(REPETITION_MIN, 2),
         metavar="X",
         help="Divide the logits of tokens that were used; 1: not.",
         rich_help_panel=SAMPLING,
@@ -134,7 +147,7 @@ Logprobs = Annotated[
 MaxTokens = Annotated[
     int | None,
     typer.Option(
-        parser=number(), metavar="N", help="End after so many tokens.", rich_help_panel=END
+        parser=number(1), metavar="N", help="End after so many tokens.", rich_help_panel=END
     ),
 ]
 MinTokens = Annotated[
@@ -146,7 +159,10 @@ MinTokens = Annotated[
 Stop = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="TEXT", help="End before this text; may be given again.", rich_help_panel=END
+        parser=parse_stop,
+        metavar="TEXT",
+        help="End before this text; may be given again.",
+        rich_help_panel=END,
     ),
 ]
 StopToken = Annotated[

@@ -63,7 +63,7 @@ def inputs_of(texts: Sequence[str], stdin: str) -> list[str]:
     """Return the texts of arguments and of the lines of standard input; empty lines are none.
 
     Raises:
-        InvalidArgumentError: there is none, or there are too many.
+        InvalidArgumentError: there is none, one that was named is empty, or there are too many.
     """
     inputs = [text for text in (*texts, *stdin.splitlines()) if text.strip()]
     if not inputs:
@@ -71,6 +71,12 @@ def inputs_of(texts: Sequence[str], stdin: str) -> list[str]:
             "there is no text",
             reason="INPUTS_MALFORMED",
             hint='rbee embed MODEL "a text" "another", or pipe them in, one a line',
+        )
+    if not all(text.strip() for text in texts):  # left out, each vector would be another's
+        raise InvalidArgumentError(
+            "one of the texts is empty",
+            reason="INPUTS_MALFORMED",
+            hint="leave it out, or give it words",
         )
     if len(inputs) > EMBED_INPUTS_MAX:
         raise InvalidArgumentError(

@@ -260,7 +260,6 @@ def summary(infer: pb.InferResult) -> str:
     """Return what an answer cost, on a line."""
     usage = infer.usage
     total_s, first_s = wire.seconds(usage.total_duration), wire.seconds(usage.first_token_duration)
-    rate = usage.completion_tokens / max(1e-9, total_s - first_s)
     parts = [
         f"{usage.prompt_tokens} tokens in ({usage.cached_tokens} known already)",
         f"{usage.completion_tokens} out",
@@ -270,5 +269,8 @@ def summary(infer: pb.InferResult) -> str:
         between_s = wire.seconds(usage.inter_token_duration)
         most_s = wire.seconds(usage.inter_token_duration_max)
         parts.append(f"then each {between_s * 1000:.1f} ms, at most {most_s * 1000:.0f} ms")
-    parts += [f"{rate:.1f} tokens/s", f"seed {infer.seed}", f"{infer.worker_id} on {infer.hive}"]
+    later = usage.completion_tokens - len(infer.finishes)  # without what the first wait was for
+    if later > 0 and total_s > first_s:
+        parts.append(f"{later / (total_s - first_s):.1f} tokens/s")
+    parts += [f"seed {infer.seed}", f"{infer.worker_id} on {infer.hive}"]
     return ", ".join(parts)

@@ -57,7 +57,11 @@ class SamplingParams:
         if vocab_size is not None:
             rules += self._vocabulary_rules(vocab_size)
         if faults := [fault for holds, fault in rules if not holds]:
-            raise InvalidArgumentError("; ".join(faults), reason="SAMPLING_INVALID")
+            raise InvalidArgumentError(
+                "; ".join(faults),
+                reason="SAMPLING_INVALID",
+                hint="`rbee run --help` and `SamplingParams` of the contract say what is taken",
+            )
 
     def _choice_rules(self) -> tuple[Rule, ...]:
         return (

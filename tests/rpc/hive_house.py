@@ -27,6 +27,7 @@ from rbee.v1 import (
 from rbee_hive.hive import Hive, opened_hive
 from rbee_hive.hive_service import HiveService
 from rbee_hive.infer import infer, wanted_for
+from rbee_hive.models.description import FORMAT
 from rbee_hive.models.metadata import StoredModel
 from rbee_hive.operations import execute
 from rbee_hive.workers.worker import Worker
@@ -47,7 +48,7 @@ HiveStub: TypeAlias = "hive_service_pb2_grpc.HiveServiceAsyncStub"
 
 CONTEXT_LENGTH = 2_048
 DESCRIPTION = {
-    "format": 2,
+    "format": FORMAT,
     "name": "Tiny",
     "architecture": "llama",
     "quantization": "int8-block32",

@@ -98,7 +98,7 @@ async def test_several_answers_come_one_after_the_other_and_say_what_they_cost(
     assert done.out.splitlines() == ["answer 0", "---", "answer 1", "---", "answer 2"]
     assert done.err.splitlines()[-1] == (
         "9 tokens in (4 known already), 5 out, first after 500 ms, then each 100.0 ms,"
-        " at most 250 ms, 10.0 tokens/s, seed 7, w-1 on attic"
+        " at most 250 ms, 4.0 tokens/s, seed 7, w-1 on attic"
     )
 
 
@@ -123,6 +123,9 @@ async def test_who_can_wait_says_so(rbee: Keeper) -> None:
         (("--top-p", "0"), "0 is not above 0 to 1"),
         (("--logprobs", "21"), "21 is not from 0 to 20"),
         (("-n", "0"), "0 is not from 1 to 16"),
+        (("--max-tokens", "0"), "0 is not from 1"),
+        (("--stop", ""), "a text to stop at has 1 to 256 characters"),
+        (("--repetition-penalty", "0"), "0 is not from 0.01 to 2"),
         (("--logit-bias", "x"), "`x` is not like 42=-100"),
         (("--schema", "{"), "the schema is no JSON"),
         (("--schema", "nowhere.json"), "cannot read `nowhere.json`: No such file"),
@@ -170,3 +173,12 @@ async def test_no_text_is_refused_with_what_to_do(rbee: Keeper) -> None:
     assert done.code == 1
     assert done.err.splitlines()[0] == "error: there is no text"
     assert done.err.splitlines()[1].startswith("hint: rbee embed MODEL")
+
+
+async def test_an_empty_text_among_others_is_refused_for_its_vector_would_be_missed(
+    rbee: Keeper,
+) -> None:
+    done = await rbee("embed", "smollm2", "one", "", "two")
+    assert done.code == 1
+    assert done.err.splitlines()[0] == "error: one of the texts is empty"
+    assert rbee.asked == []

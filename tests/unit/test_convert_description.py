@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rbee_hive.models import description as heard
 from rbee_worker.description import FILE_NAME, ModelDamagedError, ModelDescription
 
 BEE = ModelDescription(
@@ -36,6 +37,13 @@ def test_what_is_written_is_read_back(bee: ModelDescription, tmp_path: Path) -> 
     bee.write(tmp_path)
     assert ModelDescription.read(tmp_path) == bee
     assert [each.name for each in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_a_hive_reads_what_is_written(tmp_path: Path) -> None:
+    BEE.write(tmp_path)
+    found = heard.read(tmp_path)
+    assert (found.name, found.kv_value_bytes) == (BEE.name, BEE.kv_value_bytes)
+    assert found.has_chat_template
 
 
 def test_a_missing_file_is_damage_with_a_hint(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from rbee_keeper.formats import (
     read_tools,
     response_format,
 )
-from rbee_keeper.sampling import parse_bias, within
+from rbee_keeper.sampling import parse_bias, parse_stop, within
 from rbee_shared.limits import PROMPT_CHARS_MAX, TOOLS_MAX
 
 FIND = {"name": "find", "description": "finds", "parameters": {"type": "object"}}
@@ -117,7 +117,9 @@ def test_a_choice_is_a_word_or_the_name_of_a_tool(
 def test_a_choice_without_its_tool_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match="for the tools of --tools"):
         add_tools(inference_pb2.Conversation(), None, "auto")
-    with pytest.raises(typer.BadParameter, match="no tool 'lose'"):
+    with pytest.raises(
+        typer.BadParameter, match="'lose' is no tool of the file, and not one of auto"
+    ):
         add_tools(inference_pb2.Conversation(), TOOLS, "lose")
 
 
@@ -141,3 +143,15 @@ def test_a_number_out_of_its_range_is_refused_with_the_range() -> None:
         within(0, 2)("3")
     with pytest.raises(typer.BadParameter, match="0 is not above 0 to 1"):
         within(0, 1, above=True)("0")
+
+
+def test_a_text_to_stop_at_is_neither_empty_nor_endless() -> None:
+    assert [parse_stop(text) for text in (" ", "x" * 256)] == [" ", "x" * 256]
+    for text in ("", "x" * 257):
+        with pytest.raises(typer.BadParameter, match="has 1 to 256 characters"):
+            parse_stop(text)
+
+
+def test_json_that_nests_too_deeply_is_told_in_our_words() -> None:
+    with pytest.raises(typer.BadParameter, match="the schema nests too deeply"):
+        read_schema('{"a":' * 100_000)

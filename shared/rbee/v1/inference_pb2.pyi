@@ -376,7 +376,7 @@ class SamplingParams(_message.Message):
     ignore_eos: _builtins.bool
     """Goes on when the model wants to end."""
     repetition_penalty: _builtins.float
-    """Divides the logits of tokens that were used; range 0 to 2; default 1."""
+    """Divides the logits of tokens that were used; range 0.01 to 2; default 1."""
     frequency_penalty: _builtins.float
     """Lowers a token's logit for each use; range -2 to 2; default 0."""
     presence_penalty: _builtins.float
