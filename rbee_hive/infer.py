@@ -87,6 +87,7 @@ async def wanted_for(
             context_length=context_length or default_context(model.context_length),
             cores=cores,
             slots=slots,
+            kv_value_bytes=model.description.kv_value_bytes,
         ),
         device=device,
         keep_alive_s=keep,

@@ -5,11 +5,13 @@ The graph says how its cache is held (`layouts/signature.py`).
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import onnx as untyped_onnx
 from numpy.typing import NDArray
 
 from rbee_shared.errors import UnimplementedError
@@ -20,13 +22,17 @@ from rbee_worker.device import Device
 from rbee_worker.layouts.buffers import CacheForm, Caches, HostCaches
 from rbee_worker.layouts.confined import check_confined
 from rbee_worker.layouts.cut import parts
+from rbee_worker.layouts.device_buffers import DeviceCaches
 from rbee_worker.layouts.embedder import Embedder
+from rbee_worker.layouts.for_cuda import for_cuda
 from rbee_worker.layouts.graph_file import GraphFile
 from rbee_worker.layouts.growing_cache import GrowingCache
 from rbee_worker.layouts.own_cache import OwnCache
 from rbee_worker.layouts.shared_cache import SharedCache
 from rbee_worker.layouts.signature import Signature, Style, Told, signature_of
-from rbee_worker.provider import loaded
+from rbee_worker.provider import PROVIDERS, loaded
+
+onnx: Any = untyped_onnx
 
 Floats = NDArray[np.float32]
 
@@ -74,6 +80,16 @@ class Session:
         _check_described(description, signature)
         path = graph.path
         del graph  # it may hold weights
+        is_changed = device.kind == "cuda" and signature.style is Style.OWN
+        if is_changed:
+            signature = replace(signature, cache_kind="float16")
+        self._session: Any = loaded(
+            path,
+            device=device,
+            threads=threads,
+            graph=_graph_for_cuda(path) if is_changed else None,
+            is_whole=is_changed,
+        )
         self.max_len = max_len
         self.vocab_size = description.vocab_size
         self.style = signature.style
@@ -85,8 +101,7 @@ class Session:
         self._run_tokens_max = max_len
         if self._told is Told.ALL:
             self._run_tokens_max = max(1, LOGIT_BYTES_MAX // (self.vocab_size * 4))
-        self._session: Any = loaded(path, device=device, threads=threads)
-        new_caches = partial(_new_caches, signature, description)
+        new_caches = partial(_new_caches, signature, description, device)
         with _computing():
             self._caches = None
             if self.style is not Style.COMPAT:
@@ -228,7 +243,7 @@ def _computing() -> Generator[None]:
 
 
 def _new_caches(
-    signature: Signature, description: ModelDescription, rows: int, length: int
+    signature: Signature, description: ModelDescription, device: Device, rows: int, length: int
 ) -> Caches:
     form = CacheForm(
         names=signature.caches,
@@ -238,6 +253,8 @@ def _new_caches(
         max_len=length,
         head_dim=description.head_dim,
     )
+    if device.kind != "cpu":
+        return DeviceCaches(form, device, PROVIDERS[device.kind])
     machine_bytes = usable_memory().total_bytes
     if form.size_bytes > machine_bytes:
         raise OutOfMemoryError(
@@ -245,6 +262,11 @@ def _new_caches(
             f" the machine has {machine_bytes / GIB:.1f} GiB"
         )
     return HostCaches(form)
+
+
+def _graph_for_cuda(path: Path) -> bytes:
+    model = onnx.load_model(path, load_external_data=False)
+    return for_cuda(model).SerializeToString()
 
 
 def _check_described(description: ModelDescription, signature: Signature) -> None:

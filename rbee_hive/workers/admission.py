@@ -7,11 +7,12 @@ budget, because two workers on the same cores halve each other.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from rbee_hive.devices import Device
+from rbee_hive.devices import CUDA, Device
 from rbee_hive.workers.slots import SLOTS_MAX, cache_room_bytes, slots_that_fit
 from rbee_shared.errors import InvalidArgumentError, ResourceExhaustedError
 
 WEIGHTS_OVERHEAD = 1.2
+CARD_VALUE_BYTES = 2
 GIB = 1024**3
 CONTEXT_LENGTH_DEFAULT_MAX = 8_192  # a longer context is granted to those who ask for it
 
@@ -41,6 +42,7 @@ class Demand:
     """What a worker asks for. `cores` 0 asks for all that are free; memory in bytes.
 
     `slots` are the requests that it answers at once; 0: as many as there is room for, at least one.
+    `kv_value_bytes` is what one number of the cache takes.
     """
 
     weights_bytes: int
@@ -48,6 +50,18 @@ class Demand:
     context_length: int
     cores: int = 0
     slots: int = 0
+    kv_value_bytes: int = CARD_VALUE_BYTES
+
+    def on(self, device: Device) -> "Demand":
+        """Return the demand on that device: attention on cards wants caches of 16 bits or more."""
+        if device.kind != CUDA or self.kv_value_bytes >= CARD_VALUE_BYTES:
+            return self
+        values = self.kv_bytes_per_token // self.kv_value_bytes
+        return replace(
+            self,
+            kv_bytes_per_token=values * CARD_VALUE_BYTES,
+            kv_value_bytes=CARD_VALUE_BYTES,
+        )
 
     @property
     def slot_bytes(self) -> int:

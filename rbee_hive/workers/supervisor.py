@@ -146,7 +146,8 @@ class Supervisor:
 
     async def _start(self, wanted: Wanted) -> Worker:
         device = device_named(await self.devices(), wanted.device, self._hive)
-        decision = await self._admit(wanted.demand, device)
+        demand = wanted.demand.on(device)
+        decision = await self._admit(demand, device)
         if self._closed:
             raise UnavailableError("the hive stops", reason="HIVE_STOPPING")
         self._make_place(wanted.model)
@@ -158,10 +159,10 @@ class Supervisor:
             folder=wanted.folder,
             socket=self._run / f"worker-{worker_id}.sock",
             grant=decision.grant,
-            context_length=wanted.demand.context_length,
+            context_length=demand.context_length,
             keep_alive_s=wanted.keep_alive_s,
         )
-        tell_spawn(spec, wanted.demand, decision.cache_room_bytes)
+        tell_spawn(spec, demand, decision.cache_room_bytes)
         worker = Worker(spec, self._changed)
         self._workers[worker_id] = worker
         # a worker outlives the job that spawned it, so it lives outside of that job's context

@@ -15,7 +15,7 @@ from rbee_shared.errors import DataLossError, RbeeError
 from rbee_shared.machine import usable_cores
 from rbee_shared.narration.event import Progress
 from rbee_shared.narration.narrate import narrate
-from rbee_worker.convert.cache_scales import key_peaks, scales_of, value_peaks
+from rbee_worker.convert.cache_scales import key_reach, scales_of, value_reach
 from rbee_worker.convert.shape import Shape
 
 ort: Any = untyped_onnxruntime
@@ -107,10 +107,10 @@ def _run(session: Any, tokens: Sequence[int], caches: dict[str, Floats]) -> Gene
 
 
 def _scales(past: str, cache: Floats, name: str) -> Floats:
-    peaks = key_peaks(cache) if past.endswith("key") else value_peaks(cache)
-    if not np.isfinite(peaks).all():
+    reach = key_reach(cache) if past.endswith("key") else value_reach(cache)
+    if not np.isfinite(reach).all():
         raise NotFiniteError(f"the model {name} computes numbers in `{past}` that are not finite")
-    return scales_of(peaks)
+    return scales_of(reach)
 
 
 def _tell(name: str, done: int, total: int) -> None:

@@ -43,7 +43,8 @@ QUESTIONS = (
 )
 ANSWER_TOKENS = 32
 MAX_LEN = 512
-SLOTS = 4
+SLOTS = 16
+STEPS = 4
 STYLES = {Form.GENAI: Style.SHARED, Form.WEB: Style.SHARED, Form.CONCAT: Style.COMPAT}
 NEAR_TIE = 0.5  # logits: where another token is chosen, ours nearly was
 
@@ -140,6 +141,24 @@ def test_a_layout_of_the_hub_answers_as_the_converted_model_does(
     assert (expected.max(axis=-1, keepdims=True) - chosen).max() < NEAR_TIE
     same = [answered(session, prompt) == answer for prompt, answer in pairs]
     assert sum(same) >= len(same) / 2
+
+
+@pytest.mark.parametrize("form", [None, Form.GENAI, Form.WEB])
+def test_rows_in_company_get_the_logits_that_they_get_alone(
+    form: Form | None, hub: Mapping[Form, Path], onnx_model: Path, prompts: list[list[int]]
+) -> None:
+    session = opened(hub[form] if form else onnx_model)
+    several = [prompt[place:] for place in range(3) for prompt in prompts]
+    alone: list[list[Floats]] = []
+    for row, prompt in enumerate(several, start=1):
+        prefilled(session, prompt)
+        session.copy(0, row, len(prompt))
+        lengths = range(len(prompt), len(prompt) + STEPS)
+        alone.append([session.decode(0, [7], [length])[0].copy() for length in lengths])
+    for step in range(STEPS):
+        lengths = [len(prompt) + step for prompt in several]
+        found = session.decode(1, [7] * len(several), lengths)
+        np.testing.assert_array_equal(found, [each[step] for each in alone])
 
 
 @pytest.mark.parametrize("form", Form)

@@ -48,6 +48,14 @@ def test_memory_is_weights_and_overhead_and_cache() -> None:
     assert admit(demand, cpu(1), ()) == Decision(Grant("cpu:0", 2_700, 4, 3, 500), ())
 
 
+def test_a_cache_of_8_bits_takes_16_on_a_card() -> None:
+    demand = Demand(weights_bytes=GIB, kv_bytes_per_token=100, context_length=10, kv_value_bytes=1)
+    assert demand.on(cpu(1.0)) is demand
+    assert demand.on(card(1.0)).slot_bytes == 2 * demand.slot_bytes
+    wide = Demand(weights_bytes=GIB, kv_bytes_per_token=400, context_length=10, kv_value_bytes=4)
+    assert wide.on(card(1.0)) is wide
+
+
 def test_what_just_fits_fits_and_one_byte_more_is_refused_with_both_numbers() -> None:
     assert admit(wants(2), cpu(2), ()).grant.memory_bytes == 2 * GIB
     error = refused(Demand(0, 2 * GIB + 1, 1, slots=1), cpu(2))

@@ -80,10 +80,10 @@ def test_every_layout_says_the_same(
 
 
 def test_our_own_layout_says_nearly_the_same(hub: TinyHub, plain: Floats) -> None:
-    session = opened(hub.own)  # its activations and its cache are of 8 bits
+    session = opened(hub.own)  # its activations, keys and values are of 8 bits
     assert session.style is Style.OWN
     found = rows(session, some_tokens(60), 25, 50)
-    assert np.abs(found - plain).mean() < 0.03
+    assert np.abs(found - plain).mean() < 0.04
     assert (found.argmax(axis=-1) == plain.argmax(axis=-1)).mean() > 0.8
 
 
