@@ -27,8 +27,8 @@ from rbee_shared.limits import (
 )
 from rbee_shared.narration.context import current
 from rbee_shared.narration.narrate import tell_completion
+from rbee_worker.engine.load import Load
 from rbee_worker.engine.request import Embeddings, Finish, Output, Request
-from rbee_worker.engine.step_loop import Load
 from rbee_worker.wire import answers
 from rbee_worker.wire.requests import request_of
 

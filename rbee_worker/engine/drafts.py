@@ -9,7 +9,7 @@ Source: Saxena 2023, "Prompt lookup decoding", https://github.com/apoorvumang/pr
 
 from collections.abc import Sequence
 
-PIECE = 3  # tokens that must be alike before a guess
+ALIKE = 3  # tokens that must have stood together before
 GUESSES_MAX = 10
 HIT_PRIOR, PRIOR_WEIGHT = 0.5, 3.0  # what is believed before anything is known
 MEMORY = 0.93  # how much of what was seen counts on after each guess
@@ -28,7 +28,7 @@ class Drafts:
         self._tokens = list(prompt)
         self._prompt_length = len(prompt)
         self._ends: dict[tuple[int, ...], int] = {}
-        self._indexed = PIECE
+        self._indexed = ALIKE
         self._guessed: list[int] = []
         self._hits, self._tries = HIT_PRIOR * PRIOR_WEIGHT, PRIOR_WEIGHT
 
@@ -49,9 +49,9 @@ class Drafts:
         self._learn(came)
         tokens += came
         for end in range(self._indexed, len(tokens)):
-            self._ends[tuple(tokens[end - PIECE : end])] = end
-        self._indexed = max(PIECE, len(tokens))
-        begin = self._ends.get(tuple(tokens[-PIECE:]))
+            self._ends[tuple(tokens[end - ALIKE : end])] = end
+        self._indexed = max(ALIKE, len(tokens))
+        begin = self._ends.get(tuple(tokens[-ALIKE:]))
         self._guessed = [] if begin is None else tokens[begin : begin + count_max]
         return self._guessed
 

@@ -32,10 +32,6 @@ class ControlTokens:
         beginnings = sorted({re.escape(text[0]) for text in self._numbers})
         self._beginning = re.compile("|".join(beginnings) or NOTHING)
 
-    def are_in(self, text: str) -> bool:
-        """Return whether the text holds one."""
-        return next(self.find(text), None) is not None
-
     def find(self, text: str) -> Iterator[Found]:
         """Yield those in the text, which do not overlap."""
         at = 0

@@ -41,11 +41,6 @@ def calls_for_template(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
     ]
 
 
-def result_for_template(call_id: str, content: str) -> dict[str, Any]:
-    """Return the message that tells the model what a call gave."""
-    return {"role": "tool", "tool_call_id": call_id, "content": content}
-
-
 def constraint_for(tools: Sequence[Tool], choice: ToolChoice) -> Constraint | None:
     """Return the form of an answer that must be one call; None if it may be anything.
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from rbee.v1 import inference_pb2, operation_pb2, worker_pb2
 from rbee_shared.contracts import wire
+from rbee_worker.engine.load import Load
 from rbee_worker.engine.request import Embeddings, Finish, Logprobs, Output, TokenLogprob, Usage
-from rbee_worker.engine.step_loop import Load
 from rbee_worker.tools.tool import ToolCall
 
 

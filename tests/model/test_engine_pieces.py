@@ -1,7 +1,7 @@
 """A prompt in whatever pieces, and with whatever of it there already: the same bits.
 
-The operators give the same for any piece of two tokens and more, and something else for one alone.
-So an engine that leaves no piece of one answers the same whatever its cache holds.
+A cache of 8-bit integers gives the same bits for a token alone as well; with one of floats the
+operators give the same for any piece of two tokens and more, and something else for one alone.
 """
 
 from pathlib import Path

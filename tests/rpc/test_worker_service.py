@@ -18,6 +18,7 @@ from rbee_shared.limits import EMBED_INPUTS_MAX, EMBEDDINGS_BYTES_MAX, MESSAGE_B
 from rbee_shared.rpc.channel import connected
 from rbee_shared.rpc.server import serving
 from rbee_shared.rpc.stream import responses
+from rbee_worker.engine.load import Load
 from rbee_worker.engine.request import (
     Embeddings,
     Finish,
@@ -28,7 +29,6 @@ from rbee_worker.engine.request import (
     TokenLogprob,
     Usage,
 )
-from rbee_worker.engine.step_loop import Load
 from rbee_worker.worker_service import WorkerService, check_fits
 from tests.hives import refuse
 from tests.rpc.hive_pool import error_of

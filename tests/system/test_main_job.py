@@ -196,7 +196,7 @@ def test_jobs_are_listed_newest_first(warm: Home) -> None:
 
 
 def test_twenty_jobs_at_once_each_tell_their_own_story(warm: Home) -> None:
-    # one sequence at a time: they queue, and none hears another
+    # more than there are slots: some queue, and none hears another
     prompts = [f"Repeat the number {number}." for number in range(100, 120)]
     begin = time.monotonic()
     runs = [

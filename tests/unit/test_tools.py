@@ -11,7 +11,6 @@ from rbee_worker.tools.offer import (
     calls_for_template,
     constraint_for,
     for_template,
-    result_for_template,
 )
 from rbee_worker.tools.tool import (
     AUTO,
@@ -95,11 +94,6 @@ def test_templates_get_tools_and_calls_as_they_are_written_for() -> None:
     calls = calls_for_template([ToolCall("id", "now", '{"a": [1]}'), ToolCall("i", "now", "oops")])
     assert [each["function"]["arguments"] for each in calls] == [{"a": [1]}, "oops"]
     assert calls[0]["id"] == "id"
-    assert result_for_template("id", "ten") == {
-        "role": "tool",
-        "tool_call_id": "id",
-        "content": "ten",
-    }
 
 
 @pytest.mark.parametrize("choice", [AUTO, NONE])
