@@ -62,7 +62,7 @@ class StepLoop:
 
     Args:
         session: the model.
-        deliver: hands over, at the end of each turn, what was told in it.
+        flush: hands over, at the end of each turn, what was told in it.
         guesses: whether the next tokens may be guessed, where that pays and changes nothing.
     """
 
