@@ -1,7 +1,7 @@
 """Asking a step loop without an engine, hearing what comes, and what must come: computed alone."""
 
 import ctypes
-from collections.abc import Sequence as Items
+from collections.abc import Callable, Sequence as Items
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
@@ -16,13 +16,13 @@ from rbee_worker.engine.answer import Answer, Asker
 from rbee_worker.engine.request import Finish, FinishReason, Output, Priority
 from rbee_worker.engine.scheduler import QueueFullError
 from rbee_worker.engine.sequence import Sequence
-from rbee_worker.engine.step_loop import Ask
+from rbee_worker.engine.step_loop import Ask, StepLoop, Stop
 from rbee_worker.sampling.choose import Choice, choose
 from rbee_worker.sampling.params import SamplingParams
 from rbee_worker.sampling.row import Row
 from rbee_worker.text.stop_strings import StopStrings
 from rbee_worker.text.token_text import TextStream, TokenText
-from tests.scripted_session import END, VOCAB_SIZE, logits_after
+from tests.scripted_session import END, VOCAB_SIZE, ScriptedSession, logits_after
 
 library: Any = untyped_tokenizers
 _models, _decoders = cast("Any", models), cast("Any", decoders)
@@ -56,6 +56,7 @@ class Grammar:
 
     mask_max: int
     token_max: int
+    fault: type[Exception] | None = None  # which it raises then, if it has no better words
     masks: int = 0
     tokens: int = 0
 
@@ -63,6 +64,8 @@ class Grammar:
         """Allow all."""
         ctypes.memset(pointer, 0xFF, size_bytes)
         self.masks += 1
+        if self.fault is not None and self.is_error():
+            raise self.fault
 
     def consume_token(self, _: int) -> None:
         """Count a token."""
@@ -90,7 +93,8 @@ class Request:
     max_len: int
     begun: list[int] = field(default_factory=list[int])
     priority: Priority = Priority.INTERACTIVE
-    breaks: tuple[int, int] | None = None  # the mask and the token at which a form breaks
+    breaks: tuple[int, int] | None = None  # the masks and the tokens that its form allows
+    fault: type[Exception] | None = None
     tokens: list[list[int]] = field(init=False)
     texts: list[str] = field(init=False)
     ends: list[Finish | None] = field(init=False)
@@ -136,7 +140,7 @@ class Request:
         self.ends[said.index] = said.finish
 
     def _answer(self, index: int) -> Answer:
-        grammar = None if self.breaks is None else Grammar(*self.breaks)
+        grammar = None if self.breaks is None else Grammar(*self.breaks, self.fault)
         return Answer(
             asker=self.asker,
             sequence=Sequence(
@@ -168,6 +172,44 @@ def row_of(request: Request, index: int) -> Row:
         eos_token_ids=ENDS,
         index=index,
     )
+
+
+class Stage:
+    """A step loop in this thread. What it hands over is seen, and who asked ends it."""
+
+    def __init__(
+        self,
+        session: ScriptedSession,
+        *,
+        guesses: bool = False,
+        seen: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Begin with nothing to do.
+
+        Args:
+            session: the model.
+            guesses: whether tokens may be guessed.
+            seen: called whenever something was handed over.
+        """
+        self.loop = StepLoop(session, flush=self._flush, guesses=guesses)
+        self._seen = seen
+        self._asked: list[Request] = []
+
+    def put(self, *requests: Request) -> None:
+        """Ask."""
+        self._asked += requests
+        for request in requests:
+            self.loop.commands.put_nowait(request.ask())
+
+    def play(self, *requests: Request) -> None:
+        """Ask, and return when all have ended."""
+        self.put(*requests)
+        self.loop.run()
+
+    def _flush(self) -> None:
+        self._seen()
+        if not any(each.open_count for each in self._asked):
+            self.loop.commands.put_nowait(Stop())
 
 
 @dataclass(frozen=True, slots=True)

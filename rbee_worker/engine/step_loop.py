@@ -195,10 +195,7 @@ class StepLoop:
 
     def _write_guessed(self, answer: Answer) -> bool:
         sequence, drafts = answer.sequence, answer.drafts
-        room = min(
-            self._session.max_len - sequence.length,
-            sequence.token_count_max - len(sequence.answer) - 1,
-        )
+        room = sequence.token_count_max - len(sequence.answer) - 1  # its end fits in the row
         count = min(room, self._runs.guess_costs.best_count(drafts.hit_rate))
         guesses = drafts.guess(sequence.answer, max(1, count))  # what is not tried is learned from
         if count < 1 or not guesses:

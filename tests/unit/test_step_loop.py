@@ -155,6 +155,8 @@ def check(history: History) -> None:
             check_error(history, request, error)
     said_late = sum(isinstance(each, ConstraintBrokenError) for each in errors)
     assert told <= load.token_count <= told + said_late
+    faults = sum(isinstance(each, NumericFaultError) for each in errors)
+    assert faults <= len(history.session.spoiled)  # none is kept and met again
     once = [id(each) for each in errors if each in history.session.broken]
     assert len(set(once)) == len(once)
 
