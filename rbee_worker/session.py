@@ -193,8 +193,8 @@ class Session:
             )
         return self._hidden_size
 
-    def embed(self, texts: Sequence[Sequence[int]]) -> Floats:
-        """Return a vector of length 1 for each text, of its tokens; rows stay as they are.
+    def embedding(self, texts: Sequence[Sequence[int]]) -> Generator[None, None, Floats]:
+        """Make a vector of length 1 of each text, a run at a time; rows stay as they are.
 
         Args:
             texts: each of at least one token and at most the model's context.
@@ -209,7 +209,7 @@ class Session:
         """
         assert self.embedding_size
         with _computing():
-            return self._embedder.embed(texts)
+            return (yield from self._embedder.runs(texts))
 
     def _held(self, signature: Signature, description: ModelDescription) -> _Rows:
         binding, caches = self._session.io_binding, self._caches

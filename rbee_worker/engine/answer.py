@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from rbee_shared.errors import RbeeError
 from rbee_worker.constraints.matcher import Matcher
 from rbee_worker.engine.drafts import Drafts
 from rbee_worker.engine.request import (
@@ -20,12 +20,12 @@ from rbee_worker.text.stop_strings import StopStrings
 from rbee_worker.text.token_text import TextStream
 from rbee_worker.tools.call_stream import ToolCallStream
 
-Deliver = Callable[[Output | RbeeError], object]
+Deliver = Callable[[Any], object]  # outputs, vectors, or why there are none
 
 
 @dataclass(slots=True)
 class Asker:
-    """Who asked for some answers: where they go, and whether anybody still wants them."""
+    """Who asked for something: where it goes, and whether anybody still wants it."""
 
     deliver: Deliver
     is_gone: bool = False

@@ -17,8 +17,6 @@ from collections.abc import AsyncGenerator, Sequence as Items
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import numpy as np
-
 from rbee_shared.errors import RbeeError
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
@@ -43,7 +41,6 @@ from rbee_worker.engine.step_loop import (
 from rbee_worker.layouts.signature import Style
 from rbee_worker.session import Session
 
-EMBED_TOKENS_MAX = 1_024  # of one step: others wait so long
 WARM_TOKENS = 16
 
 
@@ -115,8 +112,16 @@ class Engine:
             RbeeError: the computation failed.
         """
         tokens = await asyncio.to_thread(self._preparing.texts, texts, self.max_len)
-        found = [await self._embedded(batch) for batch in _batches(tokens)]
-        return Embeddings(np.concatenate(found), sum(len(each) for each in tokens))
+        vectors: asyncio.Queue[Floats | RbeeError] = asyncio.Queue()
+        asker = Asker(self._outbox.to(vectors))
+        self._submit(Embed(tokens, asker))
+        try:
+            found = await vectors.get()
+        finally:
+            asker.is_gone = True
+        if isinstance(found, RbeeError):
+            raise found
+        return Embeddings(found, sum(len(each) for each in tokens))
 
     def start(self) -> None:
         """Start the thread."""
@@ -125,14 +130,6 @@ class Engine:
     async def stop(self) -> None:
         """End the thread after the step it is in."""
         await asyncio.to_thread(self._end)
-
-    async def _embedded(self, texts: tuple[Items[int], ...]) -> Floats:
-        vectors: asyncio.Queue[Floats | RbeeError] = asyncio.Queue()
-        self._submit(Embed(texts, self._outbox.to(vectors)))
-        found = await vectors.get()
-        if isinstance(found, RbeeError):
-            raise found
-        return found
 
     def _submit(self, command: Command) -> None:
         self._check_alive()  # nobody takes commands any more: they would fill the queue
@@ -257,15 +254,3 @@ def _tell(description: ModelDescription, device: Device, session: Session, took_
         layout=description.layout,
         style=session.style.value,
     )
-
-
-def _batches(texts: Items[Items[int]]) -> list[tuple[Items[int], ...]]:
-    batches: list[list[Items[int]]] = []
-    held = 0
-    for text in texts:
-        if not batches or held + len(text) > EMBED_TOKENS_MAX:
-            batches.append([])
-            held = 0
-        batches[-1].append(text)
-        held += len(text)
-    return [tuple(each) for each in batches]

@@ -7,13 +7,13 @@ the command queue when there is nothing to do. What goes wrong with one answer e
 import logging
 import queue
 import time
-from collections.abc import Callable, Sequence as Items
+from collections.abc import Callable, Generator, Sequence as Items
 from contextlib import suppress
 from dataclasses import dataclass
 
 from rbee_shared.errors import RbeeError, UnavailableError
 from rbee_worker.compute_error import compute_error
-from rbee_worker.engine.answer import Answer
+from rbee_worker.engine.answer import Answer, Asker
 from rbee_worker.engine.load import Load, Rates
 from rbee_worker.engine.request import FinishReason
 from rbee_worker.engine.rows import Move
@@ -45,8 +45,8 @@ class Ask:
 class Embed:
     """The command to turn texts into vectors."""
 
-    texts: tuple[Items[int], ...]
-    deliver: Callable[[Floats | RbeeError], object]
+    texts: Items[Items[int]]
+    asker: Asker
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ class StepLoop:
         self._scheduler = Scheduler(session.slots)
         self._answers: dict[Sequence, Answer] = {}
         self._embeds: list[Embed] = []
+        self._embedding: Generator[None, None, Floats] | None = None
 
     def run(self) -> None:
         """Work until told to stop; whatever ends it, everybody who asked gets an end."""
@@ -95,14 +96,14 @@ class StepLoop:
     def _end_all(self, why: RbeeError) -> None:
         """Tell everybody, and touch neither rows nor model: they may be why it ends."""
         delivers = [each.asker.deliver for each in self._answers.values()]
-        delivers += [each.deliver for each in self._embeds]
+        delivers += [each.asker.deliver for each in self._embeds]
         with suppress(queue.Empty):
             while True:
                 match self.commands.get_nowait():
                     case Ask(answers):
                         delivers += [each.asker.deliver for each in answers]
                     case Embed() as embed:
-                        delivers.append(embed.deliver)
+                        delivers.append(embed.asker.deliver)
                     case Stop():
                         pass
         for deliver in delivers:
@@ -116,7 +117,7 @@ class StepLoop:
             answer.finish(FinishReason.CANCELLED, time.monotonic())
         self._admit()
         if self._embeds:
-            self._embed(self._embeds.pop(0))
+            self._embed(self._embeds[0])
         step = self._scheduler.schedule(self._rates.prefill_tokens_per_s)
         if step is None:
             return
@@ -139,8 +140,8 @@ class StepLoop:
                     return False
                 case Ask(answers):
                     self._add(answers)
-                case Embed(_, deliver) if len(self._embeds) >= WAITING_MAX:
-                    deliver(QueueFullError(len(self._embeds)))
+                case Embed(_, asker) if len(self._embeds) >= WAITING_MAX:
+                    asker.deliver(QueueFullError(len(self._embeds)))
                 case Embed():
                     self._embeds.append(command)
 
@@ -239,10 +240,20 @@ class StepLoop:
             self._fail(answer, error)
 
     def _embed(self, embed: Embed) -> None:
+        """Compute one run of the texts whose turn it is."""
+        if self._embedding is None:
+            self._embedding = self._session.embedding(embed.texts)
+        deliver = embed.asker.deliver
         try:
-            embed.deliver(self._session.embed(embed.texts))
-        except RbeeError as error:
-            embed.deliver(error)
+            if not embed.asker.is_gone:
+                next(self._embedding)
+                return
+        except StopIteration as end:
+            deliver(end.value)
+        except FAULTS as error:
+            deliver(error if isinstance(error, RbeeError) else compute_error(error))
+        self._embeds.pop(0)
+        self._embedding = None
 
     def _fail(self, answer: Answer, error: Exception) -> None:
         self._leave(answer, keeps=False)

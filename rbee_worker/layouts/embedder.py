@@ -5,7 +5,7 @@ up at the right, where the model does not look: with a cache of 8 bits a text's 
 to the last bit in any company, with others to rounding.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from rbee_worker.layouts.signature import HIDDEN
 Floats = NDArray[np.float32]
 Tokens = Sequence[int]
 
-RUN_TOKENS_MAX = 512  # more are no faster, and attention's memory grows with their square
+RUN_TOKENS_MAX = 256  # more are no faster, and whoever has an answer written waits for a run
 
 
 class Embedder:
@@ -35,8 +35,8 @@ class Embedder:
         self._new_binding, self._run = new_binding, run
         self._new_caches, self._hidden_size = new_caches, hidden_size
 
-    def embed(self, texts: Sequence[Tokens]) -> Floats:
-        """Return a vector for each text.
+    def runs(self, texts: Sequence[Tokens]) -> Generator[None, None, Floats]:
+        """Compute one run after the other, stopping between two; return a vector for each text.
 
         Raises:
             RbeeError: it could not be computed.
@@ -46,11 +46,11 @@ class Embedder:
         for places in together([len(text) for text in texts]):
             group = [texts[place] for place in places]
             lengths = np.array([[len(text)] for text in group], np.float32)
-            means[places] = self._sums(group) / lengths
+            means[places] = (yield from self._sums(group)) / lengths
         norms = np.linalg.norm(means, axis=1, keepdims=True)
         return means / np.where(norms > 0, norms, 1).astype(np.float32)
 
-    def _sums(self, group: Sequence[Tokens]) -> Floats:
+    def _sums(self, group: Sequence[Tokens]) -> Generator[None, None, Floats]:
         length = max(map(len, group))
         caches = self._new_caches(len(group), length)
         sums = np.zeros((len(group), self._hidden_size), np.float32)
@@ -59,6 +59,7 @@ class Embedder:
             hidden = self._hidden(caches, parts, begin)
             for place, part in enumerate(parts):
                 sums[place] += hidden[place, : len(part)].sum(axis=0)
+            yield
         return sums
 
     def _hidden(self, caches: Caches, parts: Sequence[Tokens], past: int) -> Floats:

@@ -1,6 +1,7 @@
 """Texts as vectors: the mean over a text's tokens, of length 1, in any company the same."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rbee_worker.describe.describe import describe
 from rbee_worker.description import ModelDescription
 from rbee_worker.device import Device
 from rbee_worker.layouts import embedder
-from rbee_worker.layouts.embedder import RUN_TOKENS_MAX, together
+from rbee_worker.layouts.embedder import RUN_TOKENS_MAX, Floats, together
 from rbee_worker.session import Session
 from tests.model.exporters import Form
 from tests.own_forms import with_hidden_states, with_int8_cache
@@ -55,13 +56,22 @@ def some_texts() -> list[list[int]]:
     return [[int(n) for n in random.integers(0, len(vocabulary()), length)] for length in LENGTHS]
 
 
+def vectors(session: Session, texts: Sequence[Sequence[int]]) -> Floats:
+    runs = session.embedding(texts)
+    while True:
+        try:
+            next(runs)
+        except StopIteration as end:
+            return end.value
+
+
 def test_a_text_has_the_same_vector_in_company_as_alone(session: Session) -> None:
     texts = some_texts()
-    found = session.embed(texts)
+    found = vectors(session, texts)
     assert (found.shape, found.dtype) == ((len(texts), 64), np.float32)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
     for text, vector in zip(texts, found, strict=True):
-        np.testing.assert_array_equal(session.embed([text])[0], vector)
+        np.testing.assert_array_equal(vectors(session, [text])[0], vector)
 
 
 def test_a_vector_is_the_mean_of_the_hidden_states(session: Session, folder: Path) -> None:
@@ -81,28 +91,28 @@ def test_a_vector_is_the_mean_of_the_hidden_states(session: Session, folder: Pat
             inputs[each.name] = np.zeros((1, 2, len(text), 16), kind)
     (hidden,) = graph.run(["hidden_states"], inputs)
     mean = hidden[0].mean(axis=0)
-    np.testing.assert_allclose(session.embed([text])[0], mean / np.linalg.norm(mean), atol=1e-6)
+    np.testing.assert_allclose(vectors(session, [text])[0], mean / np.linalg.norm(mean), atol=1e-6)
 
 
 def test_a_long_text_is_computed_in_pieces(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = some_texts()[4]
-    whole = session.embed([text])
+    whole = vectors(session, [text])
     monkeypatch.setattr(embedder, "RUN_TOKENS_MAX", 50)
-    np.testing.assert_allclose(session.embed([text]), whole, atol=1e-5)
+    np.testing.assert_allclose(vectors(session, [text]), whole, atol=1e-5)
 
 
 def test_rows_stay_as_they_are(session: Session) -> None:
     text = some_texts()[5][:20]
     session.prefill(1, text, 0)
     expected = session.decode(1, [7], [20]).copy()
-    session.embed(some_texts())
+    vectors(session, some_texts())
     np.testing.assert_array_equal(session.decode(1, [7], [20]), expected)
 
 
 def test_no_texts_have_no_vectors(session: Session) -> None:
-    assert session.embed([]).shape == (0, 64)
+    assert vectors(session, []).shape == (0, 64)
 
 
 def test_a_model_without_hidden_states_says_so(hub: TinyHub) -> None:
@@ -111,7 +121,7 @@ def test_a_model_without_hidden_states_says_so(hub: TinyHub) -> None:
     session = opened(folder)
     assert not session.has_embeddings
     with pytest.raises(UnimplementedError) as caught:
-        session.embed(some_texts())
+        vectors(session, some_texts())
     assert caught.value.reason == "EMBEDDINGS_UNSUPPORTED"
     assert caught.value.hint
 

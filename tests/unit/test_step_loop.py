@@ -6,6 +6,7 @@ import pytest
 
 from rbee_shared.errors import RbeeError
 from rbee_worker.constraints.refusal import ConstraintBrokenError
+from rbee_worker.engine.answer import Asker
 from rbee_worker.engine.request import Finish, FinishReason, Priority
 from rbee_worker.engine.runs import Floats
 from rbee_worker.engine.step_loop import Embed, EngineDeadError, StepLoop, Stop
@@ -81,7 +82,7 @@ class History:
         if self.dice.random() < 0.1:
             heard: list[Floats | RbeeError] = []
             self.embedded.append(heard)
-            self.loop.commands.put_nowait(Embed((self.tokens(3), [1]), heard.append))
+            self.loop.commands.put_nowait(Embed((self.tokens(3), [1]), Asker(heard.append)))
             return
         request = self.request()
         self.asked.append(request)

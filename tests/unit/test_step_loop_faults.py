@@ -7,6 +7,7 @@ import pytest
 from rbee_shared.errors import RbeeError
 from rbee_worker.compute_error import OutOfMemoryError
 from rbee_worker.constraints.refusal import ConstraintBrokenError
+from rbee_worker.engine.answer import Asker
 from rbee_worker.engine.request import FinishReason
 from rbee_worker.engine.runs import Floats
 from rbee_worker.engine.scheduler import WAITING_MAX, QueueFullError
@@ -154,7 +155,7 @@ def test_a_bug_ends_the_engine_and_everybody_hears_it() -> None:
         if call != "decode" or model.calls["decode"] < 4:
             return False
         stage.put(late)
-        stage.loop.commands.put_nowait(Embed(([1],), heard.append))
+        stage.loop.commands.put_nowait(Embed(([1],), Asker(heard.append)))
         raise ZeroDivisionError
 
     model = ScriptedSession(slots=2, max_len=MAX_LEN, fails=fails)
@@ -173,7 +174,7 @@ def test_an_engine_that_stops_tells_those_whom_it_has_not_looked_at() -> None:
     stage, heard = Stage(session()), list[Floats | RbeeError]()
     asked = [request(place) for place in range(1, 4)]
     stage.loop.commands.put_nowait(Stop())
-    stage.loop.commands.put_nowait(Embed(([1],), heard.append))
+    stage.loop.commands.put_nowait(Embed(([1],), Asker(heard.append)))
     stage.play(*asked)
     assert [type(error) for each in asked for error in each.errors] == [EngineDeadError] * 3
     assert [type(each) for each in heard] == [EngineDeadError]
@@ -192,7 +193,7 @@ def test_whom_the_queue_cannot_take_is_told_once_and_the_others_are_answered() -
 def test_texts_that_wait_to_become_vectors_are_bounded() -> None:
     stage, heard = Stage(session()), list[Floats | RbeeError]()
     for _ in range(WAITING_MAX + 1):
-        stage.loop.commands.put_nowait(Embed(([1],), heard.append))
+        stage.loop.commands.put_nowait(Embed(([1],), Asker(heard.append)))
     stage.play(request(1, most=WAITING_MAX // 2))
     refused = [each for each in heard if isinstance(each, QueueFullError)]
     assert len(refused) == 1
