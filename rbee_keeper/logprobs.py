@@ -7,6 +7,7 @@ from rbee.v1 import inference_pb2
 from rbee_keeper import output
 from rbee_keeper.output import Column, Row
 
+ANSWER = Column("ANSWER", "answer")
 COLUMNS = (
     Column("TOKEN", "token"),
     Column("LOGPROB", "logprob"),
@@ -17,23 +18,29 @@ ROWS_MAX = 1_000  # of a table for people; `--json` has all
 
 
 class LogprobTable:
-    """What was chosen, how likely it was, and what else could have come."""
+    """What was chosen, how likely it was, and what else could have come.
+
+    Several answers come token by token in turn, and are shown one after the other.
+    """
 
     def __init__(self) -> None:
-        self._rows: list[Row] = []
+        self._rows: list[tuple[int, Row]] = []
         self._count = 0
 
     def take(self, completion: inference_pb2.Completion) -> None:
         """Note the tokens of a piece of an answer."""
         self._count += len(completion.logprobs)
         room = ROWS_MAX - len(self._rows)
-        self._rows += [row_of(each) for each in completion.logprobs[:room]]
+        self._rows += [(completion.index, row_of(each)) for each in completion.logprobs[:room]]
 
     def show(self) -> None:
         """Print the table, once; nothing if no log-probability was told."""
         if not self._rows:
             return
-        output.show_table(COLUMNS, self._rows, as_json=False, aside=True)
+        in_turn = sorted(self._rows, key=lambda row: row[0])
+        rows = [{"answer": index + 1, **row} for index, row in in_turn]
+        columns = (ANSWER, *COLUMNS) if in_turn[-1][0] else COLUMNS
+        output.show_table(columns, rows, as_json=False, aside=True)
         if self._count > len(self._rows):
             output.say(f"and {self._count - len(self._rows)} tokens more; `--json` has all")
         self._rows = []

@@ -86,6 +86,26 @@ def test_log_probabilities_are_a_table_for_who_asks_for_all(capsys: Captured) ->
     assert capsys.readouterr().err == ""
 
 
+def test_log_probabilities_of_several_answers_are_told_answer_by_answer(capsys: Captured) -> None:
+    table = LogprobTable()
+    for index in (1, 0, 1):
+        piece = with_logprobs().completion
+        piece.index = index
+        table.take(piece)
+    table.show()
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first.split()[:2] == ["ANSWER", "TOKEN"]
+    assert [line.split()[0] for line in lines] == ["1", "2", "2"]
+
+
+def test_letters_are_shown_as_letters_and_commands_as_their_codes(capsys: Captured) -> None:
+    chosen = logprob("\xfc\u202e".encode(), -0.5, 1)
+    table = LogprobTable()
+    table.take(inference_pb2.Completion(logprobs=[inference_pb2.Logprobs(chosen=chosen)]))
+    table.show()
+    assert capsys.readouterr().err.splitlines()[1].startswith("'\xfc\\u202e'")
+
+
 def test_a_long_table_says_what_is_left_out(capsys: Captured) -> None:
     table = LogprobTable()
     for _ in range(3):
