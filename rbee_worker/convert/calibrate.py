@@ -116,12 +116,10 @@ def _scales(past: str, cache: Floats, name: str) -> Floats:
 def _tell(name: str, done: int, total: int) -> None:
     narrate(
         "model_calibrate",
-        "measuring keys and values, {done} of {total} tokens",
+        "measuring keys and values",
         target=name,
         progress=Progress(done, total, "tokens"),
         model=name,
-        done=done,
-        total=total,
-        cute="tasting the honey, {done} of {total} drops",
-        story='"How far does it reach?", asks the hive after {done} of {total} words',
+        cute="tasting the honey",
+        story='"How far do they reach?", asks the hive of keys and values',
     )

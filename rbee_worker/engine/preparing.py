@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rbee_shared.errors import InvalidArgumentError
+from rbee_shared.narration.event import Level
+from rbee_shared.narration.narrate import narrate
 from rbee_worker.constraints.constraints import Constraints
 from rbee_worker.constraints.matcher import Matcher
 from rbee_worker.description import ModelDescription
@@ -33,8 +35,8 @@ class PromptTooLongError(InvalidArgumentError):
     reason = TextTooLongError.reason
     hint = TextTooLongError.hint
 
-    def __init__(self, prompt_tokens: int, max_len: int) -> None:
-        super().__init__(f"the prompt has {prompt_tokens} tokens, the context holds {max_len}")
+    def __init__(self, prompt_tokens: int, max_len: int, what: str = "the prompt") -> None:
+        super().__init__(f"{what} has {prompt_tokens} tokens, the context holds {max_len}")
 
 
 class Preparing:
@@ -71,7 +73,14 @@ class Preparing:
         Raises:
             InvalidArgumentError: one is empty, or does not fit.
         """
-        return [self._checked(self._tokenizer.encode_text(each), max_len) for each in texts]
+        return [
+            self._checked(
+                self._tokenizer.encode_text(each, tokens_max=max_len),
+                max_len,
+                what=f"text {number} of {len(texts)}",
+            )
+            for number, each in enumerate(texts, 1)
+        ]
 
     def answers(self, request: Request, asker: Asker, max_len: int) -> tuple[Answer, ...]:
         """Return the answers that a request asks for, before any is begun.
@@ -131,16 +140,24 @@ class Preparing:
         if request.prompt is not None:
             return self._tokenizer.encode_text(request.prompt, tokens_max=max_len)
         offered = () if request.tool_choice.mode is ToolMode.NONE else request.tools
+        if offered and not self._tokenizer.knows_tools:
+            narrate(
+                "tools_untold",
+                "the model's chat template knows no tools: the model is not told of them",
+                level=Level.WARN,
+                cute="this bee was never shown tools: it is not told of them",
+                story='"Tools? Nobody told me of tools", says the model',
+            )
         tools: list[Mapping[str, Any]] = [*for_template(offered)]
         return self._tokenizer.encode_conversation(
             request.messages, tools=tools, tokens_max=max_len
         )
 
-    def _checked(self, tokens: list[int], max_len: int) -> list[int]:
+    def _checked(self, tokens: list[int], max_len: int, *, what: str = "the prompt") -> list[int]:
         if not tokens:
-            raise InvalidArgumentError("the prompt is empty", reason="PROMPT_EMPTY")
+            raise InvalidArgumentError(f"{what} is empty", reason="PROMPT_EMPTY")
         if len(tokens) >= max_len:
-            raise PromptTooLongError(len(tokens), max_len)
+            raise PromptTooLongError(len(tokens), max_len, what)
         self._check_known(tokens)
         return tokens
 

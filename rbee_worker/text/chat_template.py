@@ -13,6 +13,9 @@ from rbee_worker.text.renderer import Renderer
 TEMPLATE_CHARS_MAX = 100_000
 
 
+TOOLS = "tools"  # how templates call what they are given of them
+
+
 class ChatTemplateError(FailedPreconditionError):
     """The model's template is missing or cannot be used."""
 
@@ -21,7 +24,10 @@ class ChatTemplateError(FailedPreconditionError):
 
 
 class ChatTemplate:
-    """A model's template. May be used by many threads."""
+    """A model's template. May be used by many threads.
+
+    `knows_tools` says whether it can tell the model of tools at all.
+    """
 
     def __init__(self, source: str | None) -> None:
         """Take the template and begin to compile it; `check` waits for that.
@@ -32,6 +38,7 @@ class ChatTemplate:
         """
         if source is not None and len(source) > TEMPLATE_CHARS_MAX:
             raise ChatTemplateError(f"the chat template has over {TEMPLATE_CHARS_MAX} characters")
+        self.knows_tools = source is not None and TOOLS in source
         self._renderer = None if source is None else Renderer(source)
 
     def check(self) -> None:

@@ -67,6 +67,11 @@ class Tokenizer:
         return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
     @property
+    def knows_tools(self) -> bool:
+        """Whether the template tells the model of tools."""
+        return self._template.knows_tools
+
+    @property
     def tokenizer_json(self) -> str:
         """The whole tokenizer, in the form of `tokenizer.json`. Made anew each time."""
         return str(self._tokenizer.to_str())
