@@ -1,8 +1,7 @@
 """Going on: an answer begun elsewhere, a prompt that was there before, a conversation's next turn.
 
-With float weights, where tokens read as a prompt get nearly the logits that they had when they were
-chosen; the real model's differ enough to take another course, if its begun tokens are not computed
-one by one as they were. What a cache may change is in `test_engine_pieces.py`.
+With float weights too, whose cache of floats gives tokens that are read as a prompt only nearly the
+logits that they had when they were chosen. What a cache may change is in `test_engine_pieces.py`.
 """
 
 import random
@@ -20,6 +19,14 @@ pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
 
 TOKENS = 40
 PROMPT = "A prompt of some length, of which a part may still be there: " * 3
+
+
+@pytest.fixture(params=["tiny_model", "tiny_floats"])
+def tiny_any(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.getfixturevalue(request.param)
+    return found
+
+
 SAMPLINGS = {
     "greedy": SamplingParams(temperature=0, max_tokens=TOKENS),
     "random": SamplingParams(seed=1, max_tokens=TOKENS),
@@ -41,9 +48,9 @@ def cached(answer: Answer) -> int:
 
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
 async def test_a_begun_answer_goes_on_as_it_would_have_from_any_point(
-    sampling: SamplingParams, tiny_floats: Path
+    sampling: SamplingParams, tiny_any: Path
 ) -> None:
-    async with opened(tiny_floats) as engine:
+    async with opened(tiny_any) as engine:
         whole = await answer_of(engine, asked(PROMPT, sampling))
         assert len(whole.tokens) > 3
         begun = [
@@ -68,8 +75,8 @@ async def test_a_begun_answer_of_a_real_model_goes_on_as_it_would_have(onnx_mode
                 assert (seed, count, rest.tokens) == (seed, count, whole.tokens[count:])
 
 
-async def test_a_begun_answer_ends_at_a_stop_string_that_it_had_half(tiny_floats: Path) -> None:
-    async with opened(tiny_floats) as engine:
+async def test_a_begun_answer_ends_at_a_stop_string_that_it_had_half(tiny_any: Path) -> None:
+    async with opened(tiny_any) as engine:
         whole = await answer_of(engine, asked(PROMPT, SamplingParams(seed=1, max_tokens=200)))
         pairs = (a + b for a, b in pairwise(whole.text) if a.isascii() and b.isascii())
         stop = SamplingParams(seed=1, max_tokens=200, stop=(next(pairs),))
@@ -82,10 +89,10 @@ async def test_a_begun_answer_ends_at_a_stop_string_that_it_had_half(tiny_floats
 
 
 async def test_the_same_prompt_again_is_there_already_and_answers_the_same(
-    tiny_floats: Path,
+    tiny_any: Path,
 ) -> None:
     request = asked(PROMPT, SamplingParams(seed=1, max_tokens=TOKENS))
-    async with opened(tiny_floats) as engine:
+    async with opened(tiny_any) as engine:
         first, second = [await answer_of(engine, request) for _ in range(2)]
     assert second == first
     assert cached(first) == 0
@@ -93,16 +100,16 @@ async def test_the_same_prompt_again_is_there_already_and_answers_the_same(
     assert cached(second) == first.usage.prompt_tokens  # its end is known: nothing is computed
 
 
-async def test_who_shares_a_beginning_shares_no_more(tiny_floats: Path) -> None:
+async def test_who_shares_a_beginning_shares_no_more(tiny_any: Path) -> None:
     sampling = SamplingParams(seed=1, max_tokens=TOKENS)
     lengths = [1, 20, 63, 64, 65, 100, 127, 128, 129, len(PROMPT)]
     requests = [asked(PROMPT[:length] + ending, sampling) for length in lengths for ending in "XY"]
     expected: list[tuple[Answer, ...]] = []
     for request in requests:
-        async with opened(tiny_floats, slots=1) as engine:
+        async with opened(tiny_any, slots=1) as engine:
             expected += await alone(engine, [request])
     for slots in (1, 3, 16):
-        async with opened(tiny_floats, slots=slots) as engine:
+        async with opened(tiny_any, slots=slots) as engine:
             assert await alone(engine, requests) == expected
             assert await together(engine, requests, random.Random(slots)) == expected
 
@@ -120,18 +127,18 @@ async def talk(engine: Engine, turns: int) -> list[Answer]:
     return answers
 
 
-async def test_each_turn_of_a_conversation_finds_the_turns_before(tiny_floats: Path) -> None:
-    async with opened(tiny_floats) as engine:
+async def test_each_turn_of_a_conversation_finds_the_turns_before(tiny_any: Path) -> None:
+    async with opened(tiny_any) as engine:
         answers = await talk(engine, turns=6)
     for before, after in pairwise(answers):
         assert before.usage is not None
         assert cached(after) >= CACHED_SHARE_MIN * before.usage.prompt_tokens
 
 
-async def test_conversations_in_turns_do_not_mix(tiny_floats: Path) -> None:
-    async with opened(tiny_floats, slots=1) as engine:
+async def test_conversations_in_turns_do_not_mix(tiny_any: Path) -> None:
+    async with opened(tiny_any, slots=1) as engine:
         expected = await talk(engine, turns=4)
-    async with opened(tiny_floats, slots=3) as engine:
+    async with opened(tiny_any, slots=3) as engine:
         await alone(engine, [asked(letter, SamplingParams(seed=1)) for letter in "ABCDE"])
         assert await talk(engine, turns=4) == expected
         assert await talk(engine, turns=4) == expected
