@@ -1,7 +1,8 @@
 """A prompt in whatever pieces, and with whatever of it there already: the same bits.
 
-The operators give the same for any piece of two tokens and more, and something else for one alone.
-So an engine that leaves no piece of one answers the same whatever its cache holds.
+With keys and values as 8-bit integers every piece gives the same, one token alone too: so an answer
+is the same whatever the cache holds. With floats one token alone gives something else, and so do
+some longer pieces where a total length crosses a block of the operators.
 """
 
 from pathlib import Path
