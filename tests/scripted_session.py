@@ -36,7 +36,7 @@ def logits_after(tokens: Sequence[int] | NDArray[np.int64]) -> Floats:
 
 
 class ScriptedSession(Session):
-    """The fake. `broken` has each error that was raised with the tokens it was raised for."""
+    """The fake. `broken` has each error that was raised with the tokens of whom it may end."""
 
     def __init__(
         self,
@@ -77,7 +77,10 @@ class ScriptedSession(Session):
         assert logit_count <= len(tokens)
         held = self._cells[row]
         held[past:] = NOTHING
-        self._call("check" if logit_count > 1 else "prefill", [*held[:past].tolist(), *tokens])
+        if logit_count > 1:
+            self._call("check", [])
+        else:
+            self._call("prefill", [*held[:past].tolist(), *tokens])
         held[past:end] = tokens
         wanted = range(end - logit_count, end)
         return self._logits([held[: place + 1] for place in wanted])

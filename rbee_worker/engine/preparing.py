@@ -164,7 +164,7 @@ class Preparing:
     def _check_known(self, tokens: Items[int]) -> None:
         if tokens and not 0 <= min(tokens) <= max(tokens) < self._vocab_size:
             raise InvalidArgumentError(
-                "there is a token that the model does not know", reason="TOKEN_UNKNOWN"
+                "the prompt has a token that the model does not know", reason="TOKEN_UNKNOWN"
             )
 
     def _matcher(self, request: Request) -> Matcher | None:

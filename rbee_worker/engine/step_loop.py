@@ -62,7 +62,7 @@ class StepLoop:
 
     Args:
         session: the model.
-        flush: hands over, at the end of each turn, what was told in it.
+        flush: hands over what was told; called once in each turn, or more often.
         guesses: whether the next tokens may be guessed, where that pays and changes nothing.
     """
 
@@ -203,9 +203,8 @@ class StepLoop:
             return False
         try:
             logits = self._runs.check(sequence, guesses)
-        except FAULTS as error:
-            self._fail(answer, error)
-            return True
+        except FAULTS:  # a run over one token needs less
+            return False
         for place in range(len(guesses) + 1):
             is_over = not self._choose([answer], [logits[place : place + 1]])
             if is_over or place == len(guesses) or sequence.answer[-1] != guesses[place]:
@@ -251,13 +250,13 @@ class StepLoop:
         except StopIteration as end:
             deliver(end.value)
         except FAULTS as error:
-            deliver(error if isinstance(error, RbeeError) else compute_error(error))
+            deliver(_said(error))
         self._embeds.pop(0)
         self._embedding = None
 
     def _fail(self, answer: Answer, error: Exception) -> None:
         self._leave(answer, keeps=False)
-        answer.asker.deliver(error if isinstance(error, RbeeError) else compute_error(error))
+        answer.asker.deliver(_said(error))
         answer.asker.is_gone = True  # its other answers are of no use to anybody
 
     def _leave(self, answer: Answer, *, keeps: bool = True) -> None:
@@ -293,3 +292,7 @@ def _choice(answer: Answer, logits: Floats) -> Choice | Exception:
         return choose([answer.row], logits, [mask])[0]
     except FAULTS as error:
         return error
+
+
+def _said(error: Exception) -> RbeeError:
+    return error if isinstance(error, RbeeError) else compute_error(error)

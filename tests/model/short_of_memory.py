@@ -7,7 +7,9 @@ import asyncio
 import json
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,17 +36,32 @@ async def become(engine: Engine, request: Request) -> Sequence[object]:
 
 
 async def main(folder: Path) -> None:
+    # a thread more would want memory too: the only one is there before it gets short
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     async with opened(folder, slots=4) as engine:
         before = await become(engine, SHORT)
-        most = psutil.Process().memory_info().vms + SPARE_BYTES
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        try:
-            np.empty(MISSING_BYTES, np.uint8)
-        except MemoryError:
-            beside = asyncio.ensure_future(become(engine, SHORT))
-            long = await become(engine, LONG)
-            found = {"long": long, "beside": await beside, "after": await become(engine, SHORT)}
-            sys.stdout.write(json.dumps({"before": before, **found}))
+        with short_of_memory() as is_short:
+            if is_short:
+                beside = asyncio.ensure_future(become(engine, SHORT))
+                long = await become(engine, LONG)
+                found = {"long": long, "beside": await beside, "after": await become(engine, SHORT)}
+                sys.stdout.write(json.dumps({"before": before, **found}))
+
+
+@contextmanager
+def short_of_memory() -> Generator[bool]:
+    """Leave this process little more memory than it has; yield whether that is kept."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    most = psutil.Process().memory_info().vms + SPARE_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    try:
+        np.empty(MISSING_BYTES, np.uint8)
+    except MemoryError:
+        yield True
+    else:
+        yield False
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,22 @@ logits that they had when they were chosen. What a cache may change is in `test_
 """
 
 import random
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from rbee_worker.constraints.constraint import Constraint, ConstraintKind
 from rbee_worker.engine.engine import Engine
 from rbee_worker.engine.request import FinishReason, Request
 from rbee_worker.sampling.params import SamplingParams
-from tests.model.asking import Answer, alone, answer_of, asked, opened, together
+from tests.model.asking import Answer, alone, answer_of, answers_of, asked, opened, together
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
 
 TOKENS = 40
+SPECIALS = 3  # tokens before those of the bytes
 PROMPT = "A prompt of some length, of which a part may still be there: " * 3
 
 
@@ -142,3 +145,14 @@ async def test_conversations_in_turns_do_not_mix(tiny_any: Path) -> None:
         await alone(engine, [asked(letter, SamplingParams(seed=1)) for letter in "ABCDE"])
         assert await talk(engine, turns=4) == expected
         assert await talk(engine, turns=4) == expected
+
+
+async def test_answers_that_were_begun_alike_are_each_held_to_their_form(tiny_model: Path) -> None:
+    form = Constraint(ConstraintKind.REGEX, "abc[d-z]{4}")
+    begun = tuple(SPECIALS + ord(letter) for letter in "abc")
+    request = Request(
+        SamplingParams(seed=1, n=3), prompt="The letters:", begun=begun, constraint=form
+    )
+    async with opened(tiny_model) as engine:
+        answers = await answers_of(engine, request)
+    assert all(re.fullmatch("[d-z]{4}", each.text) for each in answers)

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from rbee_shared.errors import InvalidArgumentError, RbeeError, ResourceExhaustedError
+from rbee_worker.description import ModelDescription
 from rbee_worker.engine.engine import Engine
-from rbee_worker.engine.preparing import PromptTooLongError
+from rbee_worker.engine.preparing import Preparing, PromptTooLongError
 from rbee_worker.engine.request import FinishReason, Request
 from rbee_worker.engine.scheduler import QueueFullError
+from rbee_worker.engine.step_loop import COMMANDS_MAX
 from rbee_worker.sampling.params import SamplingParams
 from tests.model.asking import (
+    DEADLINE_S,
     Answer,
     alone,
     answer_of,
@@ -27,6 +30,7 @@ from tests.model.asking import (
     until,
 )
 from tests.model.tiny import CONTEXT, spoil_token
+from tests.scripted_session import ScriptedSession
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(120)]
 
@@ -152,6 +156,9 @@ async def test_what_is_out_of_range_is_refused_before_any_work(tiny_model: Path)
         for wrong in (SamplingParams(top_p=2), SamplingParams(n=0), SamplingParams(max_tokens=0)):
             with pytest.raises(InvalidArgumentError):
                 await answers_of(engine, asked("hi", wrong))
+        for token in (-1, 10**6):
+            with pytest.raises(InvalidArgumentError, match="a token that the model does not know"):
+                await answers_of(engine, asked("hi", SamplingParams(), begun=[1, token]))
         assert engine.load.token_count == 0
         await idle(engine)
 
@@ -163,3 +170,22 @@ async def test_an_engine_that_ends_tells_everybody(tiny_endless: Path) -> None:
         await until(lambda: engine.load.waiting == 3)
     assert await asyncio.gather(*works) == ["ENGINE_DEAD"] * 5
     assert await reason_of(engine, endless) == "ENGINE_DEAD"
+
+
+async def test_an_engine_that_died_refuses_whoever_comes_and_can_be_stopped(
+    tiny_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(call: str) -> bool:
+        raise ZeroDivisionError(call)
+
+    session = ScriptedSession(slots=1, max_len=CONTEXT, fails=broken)
+    preparing = Preparing(tiny_model, ModelDescription.read(tiny_model))
+    engine = Engine(session, preparing, guesses=False)
+    engine.start()
+    request = asked("A", SamplingParams())
+    assert await reason_of(engine, request) == "ENGINE_DEAD"
+    many = (reason_of(engine, request) for _ in range(COMMANDS_MAX + 1))
+    assert set(await asyncio.gather(*many)) == {"ENGINE_DEAD"}
+    async with asyncio.timeout(DEADLINE_S):
+        await engine.stop()
+    assert "the engine ends by a bug" in caplog.text

@@ -1,7 +1,8 @@
 """A prompt in whatever pieces, and with whatever of it there already: the same bits.
 
-A cache of 8-bit integers gives the same bits for a token alone as well; with one of floats the
-operators give the same for any piece of two tokens and more, and something else for one alone.
+With keys and values as 8-bit integers every piece gives the same, one token alone too: so an answer
+is the same whatever the cache holds. With floats one token alone gives something else, and so do
+some longer pieces where a total length crosses a block of the operators.
 """
 
 from pathlib import Path

@@ -149,5 +149,25 @@ def test_a_move_is_said_for_what_is_there_and_no_more() -> None:
     assert taken[2].row.place == 1
 
 
+def test_rows_whose_moves_failed_hold_nothing_and_the_others_what_they_did() -> None:
+    rows = Rows(4)
+    taken = [placed(rows, n, n, n) for n in range(3)]
+    for place, each in enumerate(taken):
+        each.row.tokens, each.row.length = as_tokens([place] * 3), 3
+    moves = rows.leave(taken[1].row, as_tokens([1, 1, 1]))
+    assert rows.lose(moves) == [taken[2].row, taken[1].row]
+    assert [row.length for row in (taken[0].row, taken[1].row, taken[2].row)] == [3, 0, 0]
+    assert placed(rows, 2, 2, 2, 9).kept == placed(rows, 1, 1, 1, 9).kept == 0
+
+
+def test_a_copy_that_failed_leaves_the_row_that_it_was_made_of() -> None:
+    rows = Rows(2)
+    first = placed(rows, 1, 2, 3)
+    first.row.tokens, first.row.length = as_tokens([1, 2, 3]), 3
+    second = placed(rows, 1, 2, 3, 4)
+    assert rows.lose(second.moves) == [second.row]
+    assert rows.shared(as_tokens([1, 2, 3, 4])) == 3
+
+
 def tokens_of(length: int) -> Tokens:
     return np.arange(length, dtype=np.int32)

@@ -148,6 +148,46 @@ def test_who_shares_a_prompt_waits_for_the_one_that_computes_it() -> None:
     assert second.cached == 99
 
 
+def test_who_waits_for_a_prompt_need_not_wait_for_the_rest_of_it() -> None:
+    scheduler = Scheduler(4)
+    long, short = sequence(300), sequence(70)
+    scheduler.add([long, short])
+    assert admitted(scheduler) == [long]
+    while short.row is None:
+        step(scheduler)
+        admitted(scheduler)
+    assert 69 <= long.computed < 300
+    assert short.cached == 69
+
+
+def test_who_waits_for_a_prompt_that_nobody_computes_any_more_goes_on() -> None:
+    scheduler = Scheduler(4)
+    first, *others = (sequence(100) for _ in range(3))
+    scheduler.add([first, *others])
+    assert admitted(scheduler) == [first]
+    scheduler.remove(first)
+    assert admitted(scheduler) == others[:1]
+    assert (scheduler.running, scheduler.waiting) == ((others[0],), 1)
+
+
+def test_who_lost_a_row_is_read_again_with_what_was_written() -> None:
+    scheduler = Scheduler(4)
+    running = [sequence(40, first=1000 * place, most=50) for place in range(4)]
+    scheduler.add(running)
+    while len(running[3].answer) < 3:
+        step(scheduler)
+    moves = scheduler.remove(running[1])
+    scheduler.lose(moves)
+    assert (running[3].computed, running[3].decodes, running[3].reads) == (0, False, True)
+    found = step(scheduler)
+    assert found.chunk is not None
+    assert found.chunk.sequence is running[3]
+    assert running[3] not in found.decode
+    while not running[3].decodes:
+        step(scheduler)
+    assert len(running[3].answer) == 4
+
+
 def test_a_removed_sequence_is_not_scheduled_and_removing_is_idempotent() -> None:
     scheduler, first, second = Scheduler(1), sequence(), sequence(first=50)
     scheduler.add([first, second])

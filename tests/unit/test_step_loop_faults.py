@@ -112,6 +112,13 @@ def test_who_lost_a_row_while_it_is_read_is_read_from_its_begin(
     assert model.calls["failed swap"]
 
 
+def test_guesses_that_cannot_be_checked_are_done_without() -> None:
+    model, asked = session("check"), request(20, 21, 22, most=40)
+    Stage(model, guesses=True).play(asked)
+    check_as_alone(asked)
+    assert model.calls["failed check"]
+
+
 @pytest.mark.parametrize("breaks", [(3, 99), (99, 3)])
 def test_a_form_that_breaks_ends_its_answer_while_the_others_are_moved(
     breaks: tuple[int, int],
