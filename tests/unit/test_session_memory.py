@@ -17,7 +17,8 @@ from rbee_worker.device import Device
 from rbee_worker.session import Session
 from tests.tiny_llama import TinyLlama
 
-WIDE = TinyLlama(feed_forward=32_768, layers=1)  # half a megabyte of activations a token
+WIDE = TinyLlama(feed_forward=32_768, layers=1, metadata={"context_length": 1_200})
+TOKENS = 1_000  # each of half a megabyte of activations: more than this process has left over
 SPARE_BYTES = 8 * 2**20
 SAID = (
     "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : bfc_arena.cc:376: Failed to allocate memory for",
@@ -46,15 +47,15 @@ def test_a_session_outlives_a_run_without_memory(tmp_path: Path) -> None:
     # in a process of its own: what it computed with would be memory that is free here
     subprocess.run([*command, folder], check=True, stdout=subprocess.DEVNULL)
     description, cpu = ModelDescription.read(folder), Device("cpu", 0)
-    session = Session(folder, description, device=cpu, threads=1, max_len=128, slots=2)
+    session = Session(folder, description, device=cpu, threads=1, max_len=1_200, slots=2)
     expected = session.prefill(1, [5, 6, 7], 0).copy()
     with short_of_memory():
         with pytest.raises(OutOfMemoryError) as caught:
-            session.prefill(0, [5] * 120, 0)
+            session.prefill(0, [5] * TOKENS, 0)
         np.testing.assert_array_equal(session.prefill(1, [5, 6, 7], 0), expected)
     assert caught.value.reason == "OUT_OF_MEMORY"
     assert "shorter prompt" in caught.value.hint
-    session.prefill(0, [5] * 120, 0)
+    session.prefill(0, [5] * TOKENS, 0)
     np.testing.assert_array_equal(session.prefill(1, [5, 6, 7], 0), expected)
 
 
