@@ -17,7 +17,7 @@ from rbee_worker.device import Device
 from rbee_worker.session import Session
 from tests.tiny_llama import TinyLlama
 
-WIDE = TinyLlama(feed_forward=32_768, layers=1, metadata={"context_length": 1_200})
+WIDE = TinyLlama(feed_forward=32_768, layers=1, metadata={"llama.context_length": 1_200})
 TOKENS = 1_000  # each of half a megabyte of activations: more than this process has left over
 SPARE_BYTES = 8 * 2**20
 SAID = (
