@@ -56,6 +56,7 @@ class Errors(ast.NodeVisitor):
     def __init__(self, kinds: dict[str, str]) -> None:
         self.kinds = kinds  # class name -> gRPC status
         self.rows: set[Row] = set()
+        self.values: dict[str, dict[str, str]] = {}  # what classes of errors say
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
@@ -64,12 +65,13 @@ class Errors(ast.NodeVisitor):
             self.kinds.setdefault(node.name, status)
             status = self.kinds[node.name]
             values = {
-                target.id: _text(statement.value)
+                target.id: self._value(statement.value)
                 for statement in node.body
                 if isinstance(statement, ast.Assign)
                 for target in statement.targets
                 if isinstance(target, ast.Name)
             }
+            self.values[node.name] = values
             if "reason" in values:
                 when = (ast.get_docstring(node) or "").splitlines()[0].rstrip(".")
                 self.rows.add(Row(values["reason"], status, when, values.get("hint", "")))
@@ -82,6 +84,13 @@ class Errors(ast.NodeVisitor):
             when = _text(node.args[0]) if node.args else ""
             self.rows.add(Row(given["reason"], self.kinds[name], when, given.get("hint", "")))
         self.generic_visit(node)
+
+    def _value(self, node: ast.expr) -> str:
+        match node:
+            case ast.Attribute(value=ast.Name(id=other), attr=name) if other in self.values:
+                return self.values[other].get(name, "...")  # as another error has it
+            case _:
+                return _text(node)
 
 
 def _text(node: ast.expr) -> str:
@@ -106,8 +115,10 @@ def errors_page() -> str:
         for path in sorted((ROOT / package).rglob("*.py"))
     ]
     found = Errors(kinds)
-    for tree in trees * 2:  # twice: a class may derive from one of a later file
-        found.visit(tree)
+    for _ in range(2):  # a class may derive from one of a later file
+        found.rows.clear()
+        for tree in trees:
+            found.visit(tree)
     lines = [
         "| "
         + " | ".join(_cell(each) for each in (f"`{r.reason}`", r.status, r.when, r.hint))

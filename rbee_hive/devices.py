@@ -2,17 +2,16 @@
 
 import contextlib
 import logging
-import os
 import platform
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pynvml as untyped_pynvml
 
 from rbee_shared.errors import DeviceNotFoundError
+from rbee_shared.machine import usable_cores, usable_memory
 
 pynvml: Any = untyped_pynvml
 
@@ -61,23 +60,16 @@ def device_id(asked: str) -> str:
 
 
 def _processor(cores_max: int) -> Device:
-    memory = psutil.virtual_memory()
-    cores = _cores()
+    memory = usable_memory()
+    cores = usable_cores()
     return Device(
         id=f"{CPU}:0",
         kind=CPU,
         name=_processor_name(),
-        memory_bytes=memory.total,
-        free_memory_bytes=memory.available,
+        memory_bytes=memory.total_bytes,
+        free_memory_bytes=memory.free_bytes,
         cores=min(cores, cores_max) if cores_max > 0 else cores,
     )
-
-
-def _cores() -> int:
-    # threads beyond physical cores, or beyond those this process may run on, halve the speed
-    physical = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
-    return max(1, min(physical, allowed))
 
 
 def _processor_name() -> str:

@@ -1,30 +1,24 @@
 """Answering with a model on this hive: have the model, have a worker, pass on what it says."""
 
-import asyncio
-from contextlib import aclosing
+from functools import partial
 
-from rbee.v1 import inference_pb2, operation_pb2, worker_service_pb2 as pb
+from rbee.v1 import inference_pb2, job_pb2, operation_pb2, worker_service_pb2 as pb
+from rbee_hive.asking import ask
 from rbee_hive.devices import device_id, device_named
 from rbee_hive.hive import Hive
-from rbee_hive.workers.admission import Demand, default_context
+from rbee_hive.workers.admission import Demand, check_terms, default_context
 from rbee_hive.workers.states import SERVING
 from rbee_hive.workers.supervisor import Wanted
-from rbee_hive.workers.worker import Worker, WorkerDiedError, WorkerStoppedError
+from rbee_hive.workers.worker import Worker
 from rbee_shared.contracts import wire
 from rbee_shared.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
-    JobCancelledError,
-    UnavailableError,
 )
-from rbee_shared.jobs.relay import relay
-from rbee_shared.limits import MESSAGES_MAX, PROMPT_CHARS_MAX
+from rbee_shared.limits import MESSAGES_MAX, PROMPT_CHARS_MAX, TOOLS_MAX
+from rbee_shared.narration.context import current
 from rbee_shared.narration.event import Level
 from rbee_shared.narration.narrate import narrate
-from rbee_shared.rpc.stream import responses
-
-ATTEMPTS_MAX = 2  # where workers go away before they take the request
-DEATH_NOTICE_S = 2.0  # a broken stream and the end of the process behind it come apart by less
 
 
 async def infer(hive: Hive, operation: operation_pb2.InferOperation) -> operation_pb2.InferResult:
@@ -34,43 +28,23 @@ async def infer(hive: Hive, operation: operation_pb2.InferOperation) -> operatio
         RbeeError: why there is no answer.
     """
     _check(operation)
-    request = pb.GenerateRequest(sampling=operation.sampling)
+    request = pb.GenerateRequest(
+        sampling=operation.sampling,
+        begun_token_ids=operation.begun_token_ids,
+        priority=job_pb2.Priority.ValueType(current().priority),
+    )
     if operation.HasField("conversation"):
         request.conversation.CopyFrom(operation.conversation)
     else:
         request.prompt = operation.prompt
-    attempts_left = ATTEMPTS_MAX
-    while True:
-        taken = asyncio.Event()
-        try:
-            return await _answer(hive, operation, request, taken)
-        except (WorkerDiedError, WorkerStoppedError) as error:
-            attempts_left -= 1
-            if attempts_left == 0 or taken.is_set() or operation.worker_id:
-                raise
-            narrate("infer_retry", "asking another worker: {why}", why=str(error))
-
-
-async def _answer(
-    hive: Hive,
-    operation: operation_pb2.InferOperation,
-    request: pb.GenerateRequest,
-    taken: asyncio.Event,
-) -> operation_pb2.InferResult:
-    worker = await _worker_for(hive, operation)
-    narrate(
-        "infer_start",
-        "{model} answers on {worker}",
-        target=worker.spec.id,
-        level=Level.DEBUG,
-        model=worker.spec.alias or worker.spec.model,
-        worker=worker.spec.id,
-        cute="{worker} hums the answer of {model}",
-        story='"I take this one", says {worker}, who knows {model}',
+    worker, result = await ask(
+        partial(_worker_for, hive, operation),
+        lambda stub: stub.Generate(request),
+        retries=not operation.worker_id,
     )
-    result = await _generate(worker, request, taken)
-    result.model, result.hive, result.worker_id = worker.spec.model, hive.name, worker.spec.id
-    return result
+    found = result.infer
+    found.model, found.hive, found.worker_id = worker.spec.model, hive.name, worker.spec.id
+    return found
 
 
 async def wanted_for(
@@ -80,6 +54,7 @@ async def wanted_for(
     device: str,
     cores: int = 0,
     context_length: int = 0,
+    slots: int = 0,
     keep_alive_s: float | None = None,
 ) -> Wanted:
     """Have the model here, pulled if need be, and return what a worker for it is to be like.
@@ -87,12 +62,8 @@ async def wanted_for(
     Raises:
         RbeeError: the model or the device cannot be had, or the context is longer than it has.
     """
-    if cores < 0 or context_length < 0:
-        raise InvalidArgumentError(
-            f"{cores} cores and a context of {context_length} tokens: neither can be negative",
-            reason="DEMAND_MALFORMED",
-            hint="0 takes what there is",
-        )
+    slots = slots or hive.settings.hive_slots
+    check_terms(cores=cores, context_length=context_length, slots=slots)
     reference = hive.models.reference(model_text)
     model = await hive.models.find(reference)
     if model is None:
@@ -115,6 +86,8 @@ async def wanted_for(
             kv_bytes_per_token=model.kv_bytes_per_token,
             context_length=context_length or default_context(model.context_length),
             cores=cores,
+            slots=slots,
+            kv_value_bytes=model.description.kv_value_bytes,
         ),
         device=device,
         keep_alive_s=keep,
@@ -122,6 +95,21 @@ async def wanted_for(
 
 
 async def _worker_for(hive: Hive, operation: operation_pb2.InferOperation) -> Worker:
+    worker = await _chosen(hive, operation)
+    narrate(
+        "infer_start",
+        "{model} answers on {worker}",
+        target=worker.spec.id,
+        level=Level.DEBUG,
+        model=worker.spec.alias or worker.spec.model,
+        worker=worker.spec.id,
+        cute="{worker} hums the answer of {model}",
+        story='"I take this one", says {worker}, who knows {model}',
+    )
+    return worker
+
+
+async def _chosen(hive: Hive, operation: operation_pb2.InferOperation) -> Worker:
     if operation.worker_id:
         worker = hive.workers.get(operation.worker_id)
         _check_worker(hive, worker, operation)
@@ -155,35 +143,14 @@ def _check_worker(hive: Hive, worker: Worker, operation: operation_pb2.InferOper
         )
 
 
-async def _generate(
-    worker: Worker, request: pb.GenerateRequest, taken: asyncio.Event
-) -> operation_pb2.InferResult:
-    with worker.answering() as stub:
-        try:
-            async with aclosing(responses(stub.Generate(request), worker.spec.id)) as batches:
-                result = await relay(batches, peer=worker.spec.id, heard=lambda _: taken.set())
-        except (UnavailableError, JobCancelledError) as error:
-            # it cancels an answer only when it is asked to end, by whomever
-            if death := await worker.death(DEATH_NOTICE_S):
-                raise death from error
-            raise
-    return result.infer
-
-
 def _check(operation: operation_pb2.InferOperation) -> None:
+    texts = _format_texts(operation.sampling.response_format)
     match operation.WhichOneof("input"):
         case "conversation":
-            messages = operation.conversation.messages
-            texts = [message.content for message in messages]
-            if not 1 <= len(messages) <= MESSAGES_MAX:
-                raise InvalidArgumentError(
-                    f"a conversation has 1 to {MESSAGES_MAX} messages, this one {len(messages)}",
-                    reason="CONVERSATION_MALFORMED",
-                )
-            if any(message.role == inference_pb2.ROLE_UNSPECIFIED for message in messages):
-                raise InvalidArgumentError("a message has no role", reason="CONVERSATION_MALFORMED")
+            _check_conversation(operation.conversation)
+            texts += _conversation_texts(operation.conversation)
         case "prompt":
-            texts = [operation.prompt]
+            texts.append(operation.prompt)
         case None:
             raise InvalidArgumentError(
                 "there is nothing to answer",
@@ -197,3 +164,32 @@ def _check(operation: operation_pb2.InferOperation) -> None:
             reason="PROMPT_TOO_LONG",
             hint="send less; the model's context holds far less",
         )
+
+
+def _check_conversation(conversation: inference_pb2.Conversation) -> None:
+    messages = conversation.messages
+    if not 1 <= len(messages) <= MESSAGES_MAX:
+        raise InvalidArgumentError(
+            f"a conversation has 1 to {MESSAGES_MAX} messages, this one {len(messages)}",
+            reason="CONVERSATION_MALFORMED",
+        )
+    if any(message.role == inference_pb2.ROLE_UNSPECIFIED for message in messages):
+        raise InvalidArgumentError("a message has no role", reason="CONVERSATION_MALFORMED")
+    if len(conversation.tools) > TOOLS_MAX:
+        raise InvalidArgumentError(
+            f"there are {len(conversation.tools)} tools, at most {TOOLS_MAX} are taken",
+            reason="TOOLS_TOO_MANY",
+        )
+
+
+def _conversation_texts(conversation: inference_pb2.Conversation) -> list[str]:
+    texts = [message.content for message in conversation.messages]
+    calls = [call for message in conversation.messages for call in message.tool_calls]
+    texts += [text for call in calls for text in (call.name, call.arguments)]
+    for tool in conversation.tools:
+        texts += (tool.name, tool.description, tool.parameters)
+    return texts
+
+
+def _format_texts(asked: inference_pb2.ResponseFormat) -> list[str]:
+    return [asked.json_schema, asked.regex, asked.grammar, *asked.choices.options]

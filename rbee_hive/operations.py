@@ -4,13 +4,15 @@ It reads the operation, calls the domain and makes the typed result; it decides 
 """
 
 from rbee.v1 import operation_pb2 as pb
+from rbee_hive.embed import embed
 from rbee_hive.hive import Hive
 from rbee_hive.infer import infer, wanted_for
 from rbee_hive.models import wire as model_wire
 from rbee_hive.models.plan import planned
 from rbee_hive.models.upkeep import prune, take_in, verify_models
-from rbee_hive.wire import device_to_proto, worker_to_proto
+from rbee_hive.wire import check_to_proto, device_to_proto, worker_to_proto
 from rbee_shared.contracts import wire
+from rbee_shared.doctor import examined
 from rbee_shared.errors import InvalidArgumentError, UnimplementedError
 from rbee_shared.jobs.self_check import self_check
 
@@ -30,9 +32,10 @@ async def _execute(hive: Hive, operation: pb.Operation) -> pb.Result:
     match operation.WhichOneof("kind"):
         case "infer":
             return pb.Result(infer=await infer(hive, operation.infer))
+        case "embed":
+            return pb.Result(embed=await embed(hive, operation.embed))
         case "self_check":
-            checks = await self_check("hive")
-            return pb.Result(self_check=pb.SelfCheckResult(checks=checks))
+            return pb.Result(self_check=await _self_check(hive, operation.self_check))
         case "model_download":
             return pb.Result(model_download=await _model_download(hive, operation.model_download))
         case "model_list":
@@ -63,6 +66,13 @@ async def _execute(hive: Hive, operation: pb.Operation) -> pb.Result:
             raise InvalidArgumentError("operation.kind is not set", reason="OPERATION_MISSING")
         case kind:
             raise UnimplementedError(f"this hive cannot do `{kind}` yet")
+
+
+async def _self_check(hive: Hive, operation: pb.SelfCheckOperation) -> pb.SelfCheckResult:
+    if operation.machine:
+        found = [check_to_proto(each, hive.name) for each in await examined()]
+        return pb.SelfCheckResult(checks=found)
+    return pb.SelfCheckResult(checks=await self_check("hive"))
 
 
 async def _model_download(
@@ -151,6 +161,7 @@ async def _worker_spawn(hive: Hive, operation: pb.WorkerSpawnOperation) -> pb.Wo
         device=operation.device,
         cores=operation.cores,
         context_length=operation.context_length,
+        slots=operation.slots,
         keep_alive_s=wire.seconds(operation.keep_alive)
         if operation.HasField("keep_alive")
         else None,

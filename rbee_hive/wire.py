@@ -1,9 +1,10 @@
-"""Devices and workers as wire messages."""
+"""Devices, workers and what a machine is checked for as wire messages."""
 
-from rbee.v1 import device_pb2, worker_pb2
+from rbee.v1 import device_pb2, operation_pb2, worker_pb2
 from rbee_hive.devices import CUDA, Device
 from rbee_hive.workers.worker import Worker
 from rbee_shared.contracts import wire
+from rbee_shared.doctor import MachineCheck
 
 
 def device_to_proto(device: Device) -> device_pb2.Device:
@@ -17,6 +18,13 @@ def device_to_proto(device: Device) -> device_pb2.Device:
         free_memory_bytes=device.free_memory_bytes,
         cores=device.cores,
         compute_capability=device.compute_capability,
+    )
+
+
+def check_to_proto(check: MachineCheck, hive: str) -> operation_pb2.Check:
+    """Return what was found on a hive's machine for the wire."""
+    return operation_pb2.Check(
+        name=check.name, passed=check.passed, detail=check.detail, hint=check.hint, hive=hive
     )
 
 

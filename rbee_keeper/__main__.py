@@ -25,11 +25,13 @@ RUN, LOOK, MANAGE = "Ask", "Look", "Manage"
 HERE = "rbee_keeper.commands"
 COMMANDS = {
     "run": Entry(f"{HERE}.run", "Ask a model; starts and fetches what is needed.", RUN),
+    "embed": Entry(f"{HERE}.embed", "Turn texts into vectors.", RUN),
     "pull": Entry(f"{HERE}.pull", "Fetch a model.", RUN),
     "ps": Entry(f"{HERE}.worker", "Show the workers.", LOOK, "ps_app"),
     "status": Entry(f"{HERE}.status", "Show the queen, its hives and addresses.", LOOK),
     "version": Entry(f"{HERE}.version", "Show the versions.", LOOK),
     "self-check": Entry(f"{HERE}.self_check", "Prove that all parts hear each other.", LOOK),
+    "doctor": Entry(f"{HERE}.doctor", "Check what each machine has to compute with.", LOOK),
     "job": Entry(f"{HERE}.job", "List, watch and cancel jobs.", MANAGE),
     "model": Entry(f"{HERE}.model", "Fetch, list, check and remove models.", MANAGE),
     "worker": Entry(f"{HERE}.worker", "Start, list and stop workers.", MANAGE),

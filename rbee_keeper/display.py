@@ -14,6 +14,7 @@ from rbee.v1 import job_pb2
 from rbee_keeper import units
 from rbee_keeper.answer import Answer
 from rbee_keeper.document import shown
+from rbee_keeper.logprobs import LogprobTable
 from rbee_keeper.steps import is_part_measure
 from rbee_keeper.voice import voiced
 from rbee_shared.contracts import wire
@@ -57,6 +58,7 @@ class PlainDisplay:
         self._mode = mode
         self._clock = clock
         self._answer = Answer()
+        self._logprobs = LogprobTable()
         self._progress: dict[tuple[str, str], tuple[float, str]] = {}
 
     def event(self, event: job_pb2.JobEvent) -> None:
@@ -65,7 +67,10 @@ class PlainDisplay:
             case "narration":
                 self.narrate(wire.narration_from_proto(event.narration))
             case "completion":
-                self._answer.write(event.completion.text)
+                self._answer.write(event.completion.text, event.completion.index)
+                self._logprobs.take(event.completion)
+            case "result":
+                self._answer.take(event.result.infer.finishes)
             case _:
                 pass
 
@@ -83,8 +88,10 @@ class PlainDisplay:
             self._line(line)
 
     def close(self) -> None:
-        """End the answer's last line."""
+        """End the answer's last line; with all that is told, say how likely each token was."""
         self._answer.end()
+        if self._verbose:
+            self._logprobs.show()
 
     def _line(self, text: str) -> None:
         self._answer.pause()

@@ -22,6 +22,7 @@ async def run_job(
     *,
     timeout_s: float | None = None,
     private: bool = False,
+    priority: job_pb2.Priority.ValueType = job_pb2.PRIORITY_UNSPECIFIED,
 ) -> operation_pb2.Result:
     """Run an operation as a foreground job, drawing it, and return its result.
 
@@ -38,6 +39,7 @@ async def run_job(
         on_disconnect=job_pb2.ON_DISCONNECT_CANCEL,
         timeout_s=timeout_s,
         private=private,
+        priority=priority,
     )
     interrupted = False
     async with asyncio.TaskGroup() as tasks:

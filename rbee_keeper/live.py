@@ -88,7 +88,9 @@ class LiveDisplay:
                 self.narrate(wire.narration_from_proto(event.narration))
             case "completion":
                 self._leave(wire.seconds(event.create_time))
-                self._answer.write(event.completion.text)
+                self._answer.write(event.completion.text, event.completion.index)
+            case "result":
+                self._answer.take(event.result.infer.finishes)
             case "state":
                 self._change(event.state.state, wire.seconds(event.create_time))
             case _:

@@ -9,6 +9,9 @@ import typer
 
 from rbee_shared.narration.event import Mode
 
+PLACE = "Where and how"
+PRIORITIES = ("interactive", "batch")
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show everything that is told on the way.")
@@ -22,7 +25,12 @@ Model = Annotated[
 ]
 Hive = Annotated[
     str,
-    typer.Option("--hive", metavar="NAME", help="The machine; the queen chooses if not given."),
+    typer.Option(
+        "--hive",
+        metavar="NAME",
+        help="The machine; the queen chooses if not given.",
+        rich_help_panel=PLACE,
+    ),
 ]
 StoreHive = Annotated[
     str, typer.Option("--hive", metavar="NAME", help="The machine; this one if not given.")
@@ -34,7 +42,10 @@ AnyHive = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        "--device", metavar="DEVICE", help="cpu:0, cuda:0 ...; kept or refused, never another."
+        "--device",
+        metavar="DEVICE",
+        help="cpu:0, cuda:0 ...; kept or refused, never another.",
+        rich_help_panel=PLACE,
     ),
 ]
 
@@ -96,6 +107,18 @@ def parse_weights(text: str) -> str:
     return word
 
 
+def parse_priority(text: str) -> str:
+    """Return who goes first.
+
+    Raises:
+        typer.BadParameter: there is no such priority.
+    """
+    word = text.strip().lower()
+    if word not in PRIORITIES:
+        raise typer.BadParameter(f"'{text}' is not one of {', '.join(PRIORITIES)}")
+    return word
+
+
 def number(minimum: int = 0, maximum: int = INT32_MAX) -> Callable[[str], int]:
     """Return a parser of whole numbers in this range; typer gives it defaults too."""
 
@@ -145,6 +168,17 @@ Timeout = Annotated[
         parser=parse_duration,
         metavar="DURATION",
         help="Stop the job after so long: 30s, 5m, 1h.",
+        rich_help_panel=PLACE,
+    ),
+]
+Priority = Annotated[
+    str,
+    typer.Option(
+        "--priority",
+        parser=parse_priority,
+        metavar="WORD",
+        help="interactive, or batch: let others go first.",
+        rich_help_panel=PLACE,
     ),
 ]
 Weights = Annotated[
@@ -163,6 +197,7 @@ KeepAlive = Annotated[
         parser=parse_duration,
         metavar="DURATION",
         help="How long the worker lives on idle; for ever if not given.",
+        rich_help_panel=PLACE,
     ),
 ]
 Voice = Annotated[

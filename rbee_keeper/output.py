@@ -32,8 +32,10 @@ class Column:
     kind: str = ""  # `bytes`, `time`, or nothing
 
 
-def show_table(columns: Sequence[Column], rows: Sequence[Row], *, as_json: bool) -> None:
-    """Print rows as a table, or as one JSON array with all their keys.
+def show_table(
+    columns: Sequence[Column], rows: Sequence[Row], *, as_json: bool, aside: bool = False
+) -> None:
+    """Print rows as a table, or as one JSON array with all their keys; `aside`: on stderr.
 
     No cell is cut: on a narrow terminal a row goes on in the next line.
     """
@@ -45,7 +47,8 @@ def show_table(columns: Sequence[Column], rows: Sequence[Row], *, as_json: bool)
     lines += [
         [Text(_cell(row.get(column.key), column.kind, now_s)) for column in columns] for row in rows
     ]
-    _print_aligned(lines, ["right" if column.kind == "bytes" else "left" for column in columns])
+    sides: list[AlignMethod] = ["right" if column.kind == "bytes" else "left" for column in columns]
+    _print_aligned(lines, sides, aside=aside)
 
 
 def show_facts(facts: Row, *, as_json: bool) -> None:
@@ -74,9 +77,9 @@ def show_line(text: str) -> None:
     sys.stdout.write(clean_text(text) + "\n")
 
 
-def show_json(document: Any) -> None:
-    """Print one JSON document."""
-    sys.stdout.write(to_json(document, indent=2) + "\n")
+def show_json(document: Any, *, indent: int | None = 2) -> None:
+    """Print one JSON document; with None for `indent` on one line."""
+    sys.stdout.write(to_json(document, indent=indent) + "\n")
 
 
 def show_error(error: RbeeError, *, as_json: bool) -> None:
@@ -102,8 +105,10 @@ def stderr() -> Console:
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
-def _print_aligned(lines: list[list[Text]], sides: list[AlignMethod]) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+def _print_aligned(
+    lines: list[list[Text]], sides: list[AlignMethod], *, aside: bool = False
+) -> None:
+    console = Console(soft_wrap=True, highlight=False, stderr=aside)
     widths = [max(cell.cell_len for cell in cells) for cells in zip(*lines, strict=True)]
     for line in lines:
         for cell, side, width in zip(line, sides, widths, strict=True):

@@ -21,9 +21,11 @@ def worker_row(worker: worker_pb2.Worker) -> dict[str, Any]:
         "memory_bytes": worker.resident_memory_bytes,
         "reserved_memory_bytes": worker.reserved_memory_bytes,
         "context_length": worker.context_length,
+        "slots": worker.load.slots,
         "running": worker.load.running,
         "waiting": worker.load.waiting,
         "tokens_per_second": round(worker.load.tokens_per_second, 1),
+        "kv_cache_percent": round(100 * worker.load.kv_cache_usage, 1),
         "create_time": wire.iso(worker.create_time),
         "keep_alive_s": wire.seconds(worker.keep_alive) if worker.HasField("keep_alive") else None,
         "error": worker.error.message,
@@ -73,6 +75,9 @@ def job_row(job: job_pb2.Job) -> dict[str, Any]:
         "state": enum_word(job_pb2.JobState.Name, job.state, "JOB_STATE_"),
         "model": getattr(asked, "model", "") or getattr(asked, "path", ""),
         "hive": job.hive,
+        "priority": enum_word(
+            job_pb2.Priority.Name, job.priority or job_pb2.PRIORITY_INTERACTIVE, "PRIORITY_"
+        ),
         "create_time": wire.iso(job.create_time),
         "start_time": wire.iso(job.start_time) if job.HasField("start_time") else None,
         "end_time": wire.iso(job.end_time) if job.HasField("end_time") else None,

@@ -32,6 +32,7 @@ from rbee_shared.narration.narrate import narrate
 # operations that one hive does all of, so that its story and result are the job's
 RESUMED = {
     "infer",
+    "embed",
     "model_download",
     "model_delete",
     "model_verify",
@@ -40,6 +41,7 @@ RESUMED = {
     "worker_spawn",
     "worker_delete",
 }
+PLACED = ("infer", "embed")  # their results say where they were done and why
 HEARD = (HiveState.ACTIVE, HiveState.DRAINING)
 HIVES_HINT = "`rbee hive list` shows the hives and their state"
 
@@ -54,7 +56,12 @@ async def execute(queen: Queen, operation: pb.Operation) -> pb.Result:
     operation = in_full(operation, home=Path.home(), aliases=queen.aliases)
     match operation.WhichOneof("kind"):
         case "infer":
-            return await _infer(queen, operation)
+            asked = operation.infer
+            request = Request(asked.model, asked.hive, asked.device, asked.worker_id)
+            return await _placed(queen, operation, request, dry_run=asked.dry_run)
+        case "embed":
+            asked = operation.embed
+            return await _placed(queen, operation, Request(asked.model, asked.hive, asked.device))
         case "status":
             return pb.Result(status=queen.status())
         case "self_check":
@@ -118,37 +125,39 @@ async def resume(queen: Queen, job: job_pb2.Job, hive: str, sequence: int) -> pb
             hint="run it again",
         )
     result = await queen.link(hive).resume(kind, sequence)
-    if kind == "infer":
-        result.infer.placement.CopyFrom(job.placement)
+    if kind in PLACED:
+        getattr(result, kind).placement.CopyFrom(job.placement)
     return result
 
 
-async def _infer(queen: Queen, operation: pb.Operation) -> pb.Result:
-    asked = operation.infer
-    if not asked.model:
-        raise InvalidArgumentError("infer.model is not set", reason="MODEL_MISSING")
+async def _placed(
+    queen: Queen, operation: pb.Operation, request: Request, *, dry_run: bool = False
+) -> pb.Result:
+    """Have it done by the hive that suits best; the result says where, why, and what else could."""
+    kind = operation.WhichOneof("kind") or ""
+    if not request.model:
+        raise InvalidArgumentError(f"{kind}.model is not set", reason="MODEL_MISSING")
     await queen.watch.settled()
-    request = Request(asked.model, asked.hive, asked.device, asked.worker_id)
     candidates = place(request, queen.watch.fleet.all())
     placement = wire.placement_to_proto(candidates)
     chosen = candidates[0]
     if entry := queen.jobs.find(current().job_id):
         entry.request.placement.CopyFrom(placement)
-    if asked.dry_run:
+    if dry_run:
         return pb.Result(infer=pb.InferResult(hive=chosen.hive, placement=placement))
     narrate(
         "infer_place",
         "{model} goes to hive {hive}: {why}",
         target=chosen.hive,
         level=Level.DEBUG,
-        model=told(asked.model, home=Path.home(), aliases=queen.aliases),
+        model=told(request.model, home=Path.home(), aliases=queen.aliases),
         hive=chosen.hive,
         why=chosen.reason,
         cute="{model} flies to hive {hive}: {why}",
         story='"{model} is for you, {hive}", says the queen: {why}',
     )
     result = await queen.link(chosen.hive).run(operation)
-    result.infer.placement.CopyFrom(placement)
+    getattr(result, kind).placement.CopyFrom(placement)
     return result
 
 
@@ -162,6 +171,8 @@ async def _worker_spawn(queen: Queen, operation: pb.Operation) -> pb.Result:
 
 
 async def _self_check(queen: Queen, operation: pb.Operation) -> pb.Result:
+    if operation.self_check.machine:  # the queen computes nothing: her machine's hive speaks for it
+        return await _on_all(queen, operation.self_check.hive, operation)
     checks = await self_check("queen")
     for link in await _links(queen, operation.self_check.hive):
         result = await link.run(operation)

@@ -134,6 +134,7 @@ class RemoteHive:
             on_disconnect=job_pb2.ON_DISCONNECT_DETACH,
             lease=wire.duration(HIVE_LEASE_S),
             private=current().private,
+            priority=job_pb2.Priority.ValueType(current().priority),
         )
         left_s = _time_left_s()
         if left_s is not None:  # else the hive would go by the operation alone

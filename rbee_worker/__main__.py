@@ -26,7 +26,7 @@ from rbee_shared.narration.line import write_line
 from rbee_shared.narration.narrate import add_sink, narrate, set_actor
 from rbee_shared.rpc.server import serving
 from rbee_worker import device
-from rbee_worker.engine import opened_engine
+from rbee_worker.engine.engine import opened_engine
 from rbee_worker.worker_service import WorkerService
 
 SERVICES = [
@@ -56,6 +56,7 @@ async def run(arguments: argparse.Namespace) -> None:
                 device=device.parse(arguments.device),
                 threads=arguments.threads,
                 max_len=arguments.context,
+                slots=arguments.slots,
             )
         )
         pacer = await stack.enter_async_context(pacing())
@@ -102,6 +103,7 @@ def main() -> None:
     parser.add_argument("--listen", required=True, help="unix:/path of its socket")
     parser.add_argument("--device", default="cpu:0", help="cpu:0 or cuda:N; there or not at all")
     parser.add_argument("--threads", type=int, default=1, help="cores granted")
+    parser.add_argument("--slots", type=int, default=1, help="requests to answer at once, at most")
     parser.add_argument("--context", type=int, default=0, help="tokens; 0: what the model has")
     arguments = parser.parse_args()
     set_actor("worker")

@@ -10,9 +10,9 @@ from typing import Any
 from rbee_shared.errors import DataLossError
 
 FILE_NAME = "rbee.json"
-FORMAT = 2
+FORMAT = 3
 LAYOUTS = ("rbee", "genai", "transformers")
-KV_VALUE_BYTES = (4, 2)
+KV_VALUE_BYTES = (4, 2, 1)
 COUNTS = (
     "parameters",
     "layers",

@@ -1,64 +1,58 @@
-"""One ONNX Runtime session with its KV cache. The only file that knows onnxruntime.
+"""A loaded model with its KV cache: rows of tokens go in, logits and vectors come out.
 
-The graph says how its cache is held (`layouts/signature.py`). ONNX Runtime falls back to the CPU
-without an error when a provider cannot start: after loading, the provider in use must be the one
-asked for.
+The graph says how its cache is held (`layouts/signature.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime as untyped_onnxruntime
+import onnx as untyped_onnx
 from numpy.typing import NDArray
 
-from rbee_shared.errors import FailedPreconditionError, RbeeError, UnimplementedError
+from rbee_shared.errors import UnimplementedError
+from rbee_shared.machine import usable_memory
+from rbee_worker.compute_error import GIB, OutOfMemoryError, compute_error
 from rbee_worker.description import ModelDamagedError, ModelDescription
 from rbee_worker.device import Device
-from rbee_worker.layouts.buffers import Caches
+from rbee_worker.layouts.buffers import CacheForm, Caches, HostCaches
 from rbee_worker.layouts.confined import check_confined
+from rbee_worker.layouts.cut import parts
+from rbee_worker.layouts.device_buffers import DeviceCaches
+from rbee_worker.layouts.embedder import Embedder
+from rbee_worker.layouts.for_cuda import for_cuda
 from rbee_worker.layouts.graph_file import GraphFile
 from rbee_worker.layouts.growing_cache import GrowingCache
 from rbee_worker.layouts.own_cache import OwnCache
 from rbee_worker.layouts.shared_cache import SharedCache
-from rbee_worker.layouts.signature import Signature, Style, signature_of
+from rbee_worker.layouts.signature import Signature, Style, Told, signature_of
+from rbee_worker.provider import PROVIDERS, loaded
 
-ort: Any = untyped_onnxruntime
+onnx: Any = untyped_onnx
 
 Floats = NDArray[np.float32]
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 LOGIT_BYTES_MAX = 64 * 1024 * 1024  # of one run, where a graph puts out logits for every token
-SEVERITY_FATAL = 4  # what it would print about a failed provider, we say better
+EXACT_KIND = "int8"
 
 
-class ProviderUnavailableError(FailedPreconditionError):
-    """The device that was asked for cannot be used; there is no falling back."""
+class _Rows(Protocol):
+    def prefill(self, row: int, tokens: Sequence[int], past: int, logit_count: int) -> Floats: ...
 
-    reason = "DEVICE_UNAVAILABLE"
-    hint = (
-        "rbee never falls back to another device; for cuda check the NVIDIA driver, the CUDA 13"
-        " libraries and cuDNN 9; `rbee device list` shows what is there"
-    )
-
-    def __init__(self, device: Device, why: str) -> None:
-        super().__init__(f"device `{device}` cannot be used: {why}")
-
-
-class ComputeError(RbeeError):
-    """A run of the model failed; the request fails, the worker lives."""
-
-    reason = "COMPUTE_FAILED"
-    hint = "a shorter prompt or context needs less memory"
-
-
-class _Cache(Protocol):
-    def forward(self, tokens: Sequence[int], past: int) -> Floats: ...
+    def decode(self, first: int, tokens: Sequence[int], lengths: Sequence[int]) -> Floats: ...
 
 
 class Session:
-    """A loaded model with room for one sequence of `max_len` tokens. Used by one thread."""
+    """A loaded model with `slots` rows of `max_len` tokens. Used by one thread.
+
+    `is_exact` says that the logits of a row are the same to the last bit however its tokens were
+    cut into runs and whatever is computed beside it. `has_embeddings` says that the model makes
+    vectors of texts.
+    """
 
     def __init__(
         self,
@@ -68,8 +62,9 @@ class Session:
         device: Device,
         threads: int,
         max_len: int,
+        slots: int,
     ) -> None:
-        """Load the model; takes seconds.
+        """Load the model; takes seconds. A model whose cache grows has one slot.
 
         Raises:
             ModelDamagedError: a file is missing, cannot be read, or is not what is described.
@@ -77,101 +72,205 @@ class Session:
             ProviderUnavailableError: the device is not the one in use afterwards.
             UnimplementedError: the graph is of a layout that is not known here.
             GraphTooLargeError: the graph is larger than any that is known.
+            OutOfMemoryError: the weights, or so many slots, do not fit into the memory.
         """
-        self.max_len = max_len
         graph = GraphFile.read(folder, description.graph)
         check_confined(folder, graph)  # again: files change after they were described
         signature = signature_of(graph)
         _check_described(description, signature)
-        self.style = signature.style
-        row_bytes = description.vocab_size * 4
-        rows_max = LOGIT_BYTES_MAX // row_bytes if signature.puts_out_all else max_len
-        self._run_tokens_max = max(1, rows_max)
         path = graph.path
         del graph  # it may hold weights
-        self._session: Any = _load(path, device, threads)
-        self._cache = self._held(signature, description)
+        is_changed = device.kind == "cuda" and signature.style is Style.OWN
+        if is_changed:
+            signature = replace(signature, cache_kind="float16")
+        self._session: Any = loaded(
+            path,
+            device=device,
+            threads=threads,
+            graph=_graph_for_cuda(path) if is_changed else None,
+            is_whole=is_changed,
+        )
+        self.max_len = max_len
+        self.vocab_size = description.vocab_size
+        self.style = signature.style
+        self.slots = 1 if self.style is Style.COMPAT else slots
+        self.is_exact = self.style is Style.OWN and signature.cache_kind == EXACT_KIND
+        self.has_embeddings = signature.has_hidden
+        self._hidden_size = description.hidden_size
+        self._told = signature.logits
+        self._run_tokens_max = max_len
+        if self._told is Told.ALL:
+            self._run_tokens_max = max(1, LOGIT_BYTES_MAX // (self.vocab_size * 4))
+        new_caches = partial(_new_caches, signature, description, device)
+        with _computing():
+            self._caches = None
+            if self.style is not Style.COMPAT:
+                self._caches = new_caches(self.slots, max_len)
+            self._rows = self._held(signature, description)
+        self._embedder = Embedder(
+            self._session.io_binding, self._run, new_caches, description.hidden_size
+        )
 
-    def forward(self, tokens: Sequence[int], past: int) -> Floats:
-        """Run the model over tokens that follow `past` others, and return the last one's logits.
+    def prefill(
+        self, row: int, tokens: Sequence[int], past: int, *, logit_count: int = 1
+    ) -> Floats:
+        """Compute tokens that follow the first `past` of a row; what it held beyond is lost.
 
         Args:
+            row: of the cache.
             tokens: at least one; with `past` at most `max_len`.
-            past: tokens that the cache holds already.
+            past: tokens of the row that stay.
+            logit_count: for how many of the last tokens logits are wanted; for none it is quicker.
 
         Returns:
-            float32 [vocabulary], valid until the next call.
+            [logit_count, vocabulary], valid until the next call; the caller may write to it.
 
         Raises:
             ComputeError: it could not be computed.
+            OutOfMemoryError: there is no memory for it.
         """
-        cut = self._run_tokens_max
-        for begin in range(0, len(tokens) - cut, cut):
-            self._cache.forward(tokens[begin : begin + cut], past + begin)
-        rest = (len(tokens) - 1) // cut * cut
-        return self._cache.forward(tokens[rest:] if rest else tokens, past + rest)
+        found: list[Floats] = []
+        cuts = parts(len(tokens), logit_count, told=self._told, tokens_max=self._run_tokens_max)
+        with _computing():
+            for part in cuts[:-1]:
+                run = tokens[part.begin : part.end]
+                found.append(self._rows.prefill(row, run, past + part.begin, part.logit_count))
+            part = cuts[-1]
+            run = tokens[part.begin :] if part.begin else tokens
+            found.append(self._rows.prefill(row, run, past + part.begin, part.logit_count))
+            return np.concatenate(found) if found[1:] else found[0]
 
-    def _held(self, signature: Signature, description: ModelDescription) -> _Cache:
-        heads, size = description.kv_heads, description.head_dim
-        binding = self._session.io_binding
-        if signature.style is Style.COMPAT:
+    def decode(self, first: int, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
+        """Compute one token for each of the rows from `first` on, in one run.
+
+        Args:
+            first: of the rows, which stand side by side.
+            tokens: the newest of each row.
+            lengths: how many tokens each row holds before it.
+
+        Returns:
+            [rows, vocabulary], valid until the next call; the caller may write to it.
+
+        Raises:
+            ComputeError: it could not be computed.
+            OutOfMemoryError: there is no memory for it.
+        """
+        with _computing():
+            return self._rows.decode(first, tokens, lengths)
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` tokens of a row to another.
+
+        Raises:
+            OutOfMemoryError: there is no memory for it.
+        """
+        assert self._caches is not None, "one row has no other"
+        with _computing():
+            self._caches.copy(source, target, length)
+
+    def swap(self, one: int, other: int, length: int) -> None:
+        """Let two rows change places, with the first `length` tokens of both.
+
+        Raises:
+            OutOfMemoryError: there is no memory for it.
+        """
+        assert self._caches is not None, "one row has no other"
+        with _computing():
+            self._caches.swap(one, other, length)
+
+    @property
+    def embedding_size(self) -> int:
+        """Numbers of a vector.
+
+        Raises:
+            UnimplementedError: the model makes no vectors.
+        """
+        if not self.has_embeddings:
+            raise UnimplementedError(
+                "the model's graph does not put out hidden states, which vectors are made of",
+                reason="EMBEDDINGS_UNSUPPORTED",
+                hint="models that rbee makes of GGUF files have them: pull one of these",
+            )
+        return self._hidden_size
+
+    def embedding(self, texts: Sequence[Sequence[int]]) -> Generator[None, None, Floats]:
+        """Make a vector of length 1 of each text, a run at a time; rows stay as they are.
+
+        Args:
+            texts: each of at least one token and at most the model's context.
+
+        Returns:
+            [texts, hidden size].
+
+        Raises:
+            UnimplementedError: the model makes no vectors.
+            ComputeError: they could not be computed.
+            OutOfMemoryError: there is no memory for it.
+        """
+        assert self.embedding_size
+        with _computing():
+            return (yield from self._embedder.runs(texts))
+
+    def _held(self, signature: Signature, description: ModelDescription) -> _Rows:
+        binding, caches = self._session.io_binding, self._caches
+        if caches is None:
+            heads, size = description.kv_heads, description.head_dim
             return GrowingCache(binding, self._run, signature, kv_heads=heads, head_dim=size)
-        caches = Caches(signature, kv_heads=heads, head_dim=size, max_len=self.max_len)
         if signature.style is Style.SHARED:
             return SharedCache(binding, self._run, caches, signature.kinds)
-        return OwnCache(binding, self._run, caches, description.vocab_size)
+        return OwnCache(
+            binding,
+            self._run,
+            caches,
+            rows=self.slots,
+            max_len=self.max_len,
+            vocab_size=self.vocab_size,
+        )
 
     def _run(self, binding: Any) -> None:
         try:
             self._session.run_with_iobinding(binding)
         except Exception as error:  # onnxruntime's errors have no base of their own
-            raise ComputeError(f"the model could not be run: {_first_line(error)}") from error
+            raise compute_error(error) from error
+
+
+@contextmanager
+def _computing() -> Generator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise compute_error(error) from error
+
+
+def _new_caches(
+    signature: Signature, description: ModelDescription, device: Device, rows: int, length: int
+) -> Caches:
+    form = CacheForm(
+        names=signature.caches,
+        kind=signature.cache_kind,
+        rows=rows,
+        kv_heads=description.kv_heads,
+        max_len=length,
+        head_dim=description.head_dim,
+    )
+    if device.kind != "cpu":
+        return DeviceCaches(form, device, PROVIDERS[device.kind])
+    machine_bytes = usable_memory().total_bytes
+    if form.size_bytes > machine_bytes:
+        raise OutOfMemoryError(
+            f"a KV cache for {rows} x {length} tokens takes {form.size_bytes / GIB:.1f} GiB,"
+            f" the machine has {machine_bytes / GIB:.1f} GiB"
+        )
+    return HostCaches(form)
+
+
+def _graph_for_cuda(path: Path) -> bytes:
+    model = onnx.load_model(path, load_external_data=False)
+    return for_cuda(model).SerializeToString()
 
 
 def _check_described(description: ModelDescription, signature: Signature) -> None:
-    for name in ("layers", "kv_heads", "head_dim", "vocab_size"):
+    for name in ("layers", "kv_heads", "head_dim", "vocab_size", "hidden_size"):
         found, said = getattr(signature, name), getattr(description, name)
         if found not in (None, said):
             raise ModelDamagedError(f"the model is described with {name} {said}, it has {found}")
-
-
-def _load(path: Path, device: Device, threads: int) -> Any:
-    provider = PROVIDERS[device.kind]
-    if provider not in ort.get_available_providers():
-        raise ProviderUnavailableError(device, "this ONNX Runtime was built without it")
-    options: Any = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = SEVERITY_FATAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-    settings: dict[str, str] = {}
-    if device.kind == "cuda":
-        ort.preload_dlls()
-        settings = {"device_id": str(device.index)}
-    ort.set_default_logger_severity(SEVERITY_FATAL)
-    try:
-        session: Any = ort.InferenceSession(str(path), options, providers=[(provider, settings)])
-    except Exception as error:  # onnxruntime's errors have no base of their own
-        raise _load_error(error, device, path) from error
-    in_use = session.get_providers()[0]
-    if in_use != provider:
-        raise ProviderUnavailableError(device, f"ONNX Runtime would use {in_use}")
-    return session
-
-
-def _load_error(error: Exception, device: Device, path: Path) -> RbeeError:
-    said = _first_line(error).replace(str(path), path.name)
-    if type(error).__name__ == "NotImplemented":
-        return UnimplementedError(
-            f"ONNX Runtime cannot compute the graph on `{device}`: {said}",
-            reason="OPERATOR_UNSUPPORTED",
-            hint="another variant of the model may do: int8, int4, or float32",
-        )
-    if device.kind == "cuda":
-        return ProviderUnavailableError(device, said)
-    return ModelDamagedError(f"the model cannot be loaded: {said}")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -35,19 +35,21 @@ class Keeper:
     home: Path
     asked: list[pb.Operation] = field(default_factory=list[pb.Operation])
 
-    async def __call__(self, *arguments: str, folder: Path | None = None) -> Done:
+    async def __call__(
+        self, *arguments: str, folder: Path | None = None, stdin: str | None = None
+    ) -> Done:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "rbee_keeper",
             *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=environment_of(self.home),
             cwd=folder or self.home,
         )
-        out, err = await process.communicate()
+        out, err = await process.communicate(None if stdin is None else stdin.encode())
         assert process.returncode is not None
         return Done(process.returncode, out.decode(), err.decode())
 
@@ -63,7 +65,9 @@ async def keeper_of(home: Path, work: Work) -> AsyncGenerator[Keeper]:
     keeper = Keeper(home)
 
     async def execute(operation: pb.Operation) -> pb.Result:
-        keeper.asked.append(operation)
+        asked = pb.Operation()
+        asked.CopyFrom(operation)  # prompts are taken out of an ended job
+        keeper.asked.append(asked)
         return await work(operation)
 
     paths = resolve({"RBEE_HOME": str(home)}).create()

@@ -1,9 +1,9 @@
-"""llama.cpp beside the tests: the tokens of a text by the program that GGUF files are made for."""
+"""llama.cpp beside the tests: what the program that GGUF files are made for makes of them."""
 
 import json
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -17,6 +17,7 @@ import pytest
 IS_HERE = find_spec("xllamacpp") is not None  # no wheel for every system
 ROOT = Path(__file__).parents[1]
 DEADLINE_S = 20
+CONTEXT = 32  # tokens of a text need none
 SCHEME = "http://"
 
 needs_llama_cpp = pytest.mark.skipif(not IS_HERE, reason="there is no llama.cpp for this system")
@@ -37,17 +38,37 @@ class LlamaCpp:
             begun: whether it gets the token of beginning, if the model has it so.
         """
         asked = {"content": text, "parse_special": not plain, "add_special": begun}
+        return self._asked("/tokenize", asked)["tokens"]
+
+    def likeliest(self, tokens: Sequence[int], count: int) -> list[tuple[int, float]]:
+        """Return the likeliest tokens to follow and the logarithms of their probabilities.
+
+        Args:
+            tokens: at least one, and fewer than the context holds.
+            count: how many of them, at most the whole vocabulary.
+        """
+        forced = [[self.tokens("a")[0], 1_000]]  # what is half a character has no answer
+        asked = {"prompt": list(tokens), "n_predict": 1, "n_probs": count, "logit_bias": forced}
+        (place,) = self._asked("/completion", asked)["completion_probabilities"]
+        return [(each["id"], each["logprob"]) for each in place["top_logprobs"]]
+
+    def _asked(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         kind = {"Content-Type": "application/json"}
-        self.connection.request("POST", "/tokenize", json.dumps(asked), kind)
+        self.connection.request("POST", path, json.dumps(body), kind)
         with self.connection.getresponse() as answer:
-            return json.load(answer)["tokens"]
+            return json.load(answer)
 
 
 @contextmanager
-def llama_cpp(gguf: Path) -> Generator[LlamaCpp]:
-    """Open a GGUF for the block."""
+def llama_cpp(gguf: Path, *, context: int = CONTEXT) -> Generator[LlamaCpp]:
+    """Open a GGUF for the block.
+
+    Args:
+        gguf: the file.
+        context: tokens that may follow each other, when it is asked for more than tokens.
+    """
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.llama_cpp", str(gguf)],
+        [sys.executable, "-m", "tests.llama_cpp", str(gguf), str(context)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -65,12 +86,13 @@ def llama_cpp(gguf: Path) -> Generator[LlamaCpp]:
             process.wait(DEADLINE_S)
 
 
-def _serve(gguf: str) -> None:
+def _serve(gguf: str, context: int) -> None:
     xllamacpp: Any = import_module("xllamacpp")
     params: Any = xllamacpp.CommonParams()
     params.model.path = gguf
     params.port = 0
-    params.n_ctx = params.n_batch = params.n_ubatch = 32
+    params.n_ctx = context
+    params.n_batch = params.n_ubatch = CONTEXT
     params.n_parallel = params.cpuparams.n_threads = 1
     params.warmup = params.fit_params = False
     params.verbosity = -1
@@ -81,4 +103,4 @@ def _serve(gguf: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(sys.argv[1], int(sys.argv[2]))

@@ -10,6 +10,7 @@ from typing import Any
 
 from rbee_hive.models.catalog import PARTS_FOLDER
 from rbee_hive.models.convert import Convert
+from rbee_hive.models.description import FORMAT
 from rbee_hive.models.make import Tools
 from rbee_shared.narration.context import JOB, JobContext
 from rbee_shared.narration.event import Level, Narration
@@ -31,7 +32,7 @@ async def _refuse(folder: Path, *, graph: str, name: str, licence: str) -> None:
 
 
 DESCRIPTION: dict[str, Any] = {
-    "format": 2,
+    "format": FORMAT,
     "name": "Tiny",
     "architecture": "llama",
     "quantization": "int8-block32",

@@ -9,7 +9,7 @@ from rbee_shared.errors import FailedPreconditionError, RbeeError, known
 from rbee_shared.lifecycle.child import running_child
 from rbee_shared.lifecycle.launch import StartFailedError
 
-CONVERTER_VERSION = 2  # another one: what is stored was made in another way
+CONVERTER_VERSION = 3  # another one: what is stored was made in another way
 DEFAULT_WEIGHTS = "int8"
 CONVERTER, DESCRIBER = "rbee_worker.convert", "rbee_worker.describe"
 

@@ -13,7 +13,7 @@ from rbee_hive.models.fields import Fields
 from rbee_shared.errors import DataLossError
 from rbee_shared.references.safe_path import DESCRIPTION_FILE as FILE_NAME
 
-FORMAT = 2
+FORMAT = 3
 FILE_BYTES_MAX = 4 * 1024 * 1024
 CONTEXT_LENGTH_MAX = 2**31 - 1
 LAYERS_MAX = HEADS_MAX = 10_000

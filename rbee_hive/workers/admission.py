@@ -1,16 +1,18 @@
 """Whether a worker fits, decided before its process starts. Pure.
 
-Memory: weights times 1.2, plus the KV cache. Cores: the hive owns the machine's budget, because two
-workers on the same cores halve each other.
+Memory: weights times 1.2, plus the KV cache of all slots. Cores: the hive owns the machine's
+budget, because two workers on the same cores halve each other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from rbee_hive.devices import Device
-from rbee_shared.errors import ResourceExhaustedError
+from rbee_hive.devices import CUDA, Device
+from rbee_hive.workers.slots import SLOTS_MAX, cache_room_bytes, slots_that_fit
+from rbee_shared.errors import InvalidArgumentError, ResourceExhaustedError
 
 WEIGHTS_OVERHEAD = 1.2
+CARD_VALUE_BYTES = 2
 GIB = 1024**3
 CONTEXT_LENGTH_DEFAULT_MAX = 8_192  # a longer context is granted to those who ask for it
 
@@ -20,30 +22,77 @@ def default_context(context_length: int) -> int:
     return min(context_length, CONTEXT_LENGTH_DEFAULT_MAX)
 
 
+def check_terms(*, cores: int, context_length: int, slots: int) -> None:
+    """Check numbers that somebody asks for; 0 leaves one open.
+
+    Raises:
+        InvalidArgumentError: one is negative, or there are too many slots.
+    """
+    if min(cores, context_length, slots) < 0 or slots > SLOTS_MAX:
+        raise InvalidArgumentError(
+            f"{cores} cores, {slots} slots and a context of {context_length} tokens:"
+            f" none can be negative, and a worker has at most {SLOTS_MAX} slots",
+            reason="DEMAND_MALFORMED",
+            hint="0 takes what there is",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a worker asks for. `cores` 0 asks for all that are free; memory in bytes."""
+    """What a worker asks for. `cores` 0 asks for all that are free; memory in bytes.
+
+    `slots` are the requests that it answers at once; 0: as many as there is room for, at least one.
+    `kv_value_bytes` is what one number of the cache takes.
+    """
 
     weights_bytes: int
     kv_bytes_per_token: int
     context_length: int
     cores: int = 0
+    slots: int = 0
+    kv_value_bytes: int = CARD_VALUE_BYTES
+
+    def on(self, device: Device) -> "Demand":
+        """Return the demand on that device: attention on cards wants caches of 16 bits or more."""
+        if device.kind != CUDA or self.kv_value_bytes >= CARD_VALUE_BYTES:
+            return self
+        values = self.kv_bytes_per_token // self.kv_value_bytes
+        return replace(
+            self,
+            kv_bytes_per_token=values * CARD_VALUE_BYTES,
+            kv_value_bytes=CARD_VALUE_BYTES,
+        )
+
+    @property
+    def slot_bytes(self) -> int:
+        """Memory of one slot."""
+        return self.kv_bytes_per_token * self.context_length
+
+    @property
+    def other_bytes(self) -> int:
+        """Memory besides the slots."""
+        return int(self.weights_bytes * WEIGHTS_OVERHEAD)
 
     @property
     def memory_bytes(self) -> int:
-        """Memory in all."""
-        return int(
-            self.weights_bytes * WEIGHTS_OVERHEAD + self.kv_bytes_per_token * self.context_length
-        )
+        """Memory in all, with one slot where their number is left open."""
+        return self.other_bytes + self.slot_bytes * max(1, self.slots)
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a worker holds for as long as it lives."""
+    """What a worker holds for as long as it lives; `slot_bytes` of the memory for each slot."""
 
     device: str
     memory_bytes: int
     cores: int
+    slots: int = 1
+    slot_bytes: int = 0
+
+    def narrowed(self, slots: int) -> "Grant":
+        """Return the grant of one that uses fewer slots, without the memory of the others."""
+        given_back = (self.slots - slots) * self.slot_bytes
+        return replace(self, slots=slots, memory_bytes=self.memory_bytes - given_back)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +107,14 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The grant, and the idle workers that must go first."""
+    """The grant, and the idle workers that must go first.
+
+    `cache_room_bytes` is what the number of slots was chosen by, where it was left open.
+    """
 
     grant: Grant
     evicted: tuple[str, ...]
+    cache_room_bytes: int = field(default=0, compare=False)
 
 
 def admit(demand: Demand, device: Device, tenants: Sequence[Tenant]) -> Decision:
@@ -89,16 +142,23 @@ def admit(demand: Demand, device: Device, tenants: Sequence[Tenant]) -> Decision
             leaving = others  # the ones after it make room enough
     grant = _grant(demand, device, here, leaving)
     assert grant is not None
-    return Decision(grant, tuple(tenant.worker_id for tenant in leaving))
+    room_bytes = cache_room_bytes(
+        free_bytes=_free_bytes(device, here, leaving), other_bytes=demand.other_bytes
+    )
+    return Decision(grant, tuple(tenant.worker_id for tenant in leaving), room_bytes)
 
 
 def _grant(
     demand: Demand, device: Device, here: Sequence[Tenant], leaving: Sequence[Tenant]
 ) -> Grant | None:
     cores = _cores(demand, device, here, leaving)
-    if cores < 1 or demand.memory_bytes > _free_bytes(device, here, leaving):
+    free_bytes = _free_bytes(device, here, leaving)
+    if cores < 1 or demand.memory_bytes > free_bytes:
         return None
-    return Grant(device.id, demand.memory_bytes, cores)
+    room_bytes = cache_room_bytes(free_bytes=free_bytes, other_bytes=demand.other_bytes)
+    slots = demand.slots or slots_that_fit(demand.slot_bytes, room_bytes)
+    granted = replace(demand, slots=slots)
+    return Grant(device.id, granted.memory_bytes, cores, slots, demand.slot_bytes)
 
 
 def _free_bytes(device: Device, here: Sequence[Tenant], leaving: Sequence[Tenant]) -> int:
@@ -138,7 +198,8 @@ def _no_room(
             f"the worker needs {demand.memory_bytes / GIB:.1f} GiB on `{device.id}`,"
             f" {free_bytes / GIB:.1f} GiB are free{without}",
             reason="INSUFFICIENT_MEMORY",
-            hint="a shorter context (`--context`) needs less; `rbee ps` shows who has the rest",
+            hint="a shorter context (`--context`) or fewer `--slots` need less;"
+            " `rbee ps` shows who has the rest",
         )
     return ResourceExhaustedError(
         f"the worker wants {max(1, demand.cores)} cores of `{device.id}`,"

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbee_hive.devices import Device, detect, device_id, device_named
-from rbee_hive.workers.admission import Decision, Demand, Grant, admit
+from rbee_hive.workers.admission import Decision, Demand, admit
+from rbee_hive.workers.spec import Spec
 from rbee_hive.workers.states import COMING, LIVING, SERVING, WorkerState
-from rbee_hive.workers.worker import Spec, Worker
+from rbee_hive.workers.telling import tell_evict, tell_ready, tell_spawn, tell_stop
+from rbee_hive.workers.worker import Worker
 from rbee_shared.errors import ResourceExhaustedError, UnavailableError, WorkerNotFoundError
 from rbee_shared.ids import new_worker_id
-from rbee_shared.narration.narrate import narrate
 
 FAILED_KEPT_MAX = 20
 
@@ -112,7 +113,7 @@ class Supervisor:
         """
         worker = self.get(worker_id)
         if worker.state in LIVING:
-            _tell_stop(worker)
+            tell_stop(worker.spec.id)
             await self._stop([worker], force=force)
         self._forget(worker)
         return worker
@@ -121,7 +122,7 @@ class Supervisor:
         """Stop all workers that use a model, side by side, each after what it is doing."""
         users = self.users_of(model)
         for worker in users:
-            _tell_stop(worker)
+            tell_stop(worker.spec.id)
         await self._stop(users, force=False)
 
     def close(self) -> None:
@@ -138,12 +139,15 @@ class Supervisor:
             and device in ("", worker.spec.grant.device)
         ]
         return min(
-            able, key=lambda worker: (worker.request_count, worker.create_time_s), default=None
+            able,
+            key=lambda worker: (worker.is_full, worker.request_count, worker.create_time_s),
+            default=None,
         )
 
     async def _start(self, wanted: Wanted) -> Worker:
         device = device_named(await self.devices(), wanted.device, self._hive)
-        grant = await self._admit(wanted.demand, device)
+        demand = wanted.demand.on(device)
+        decision = await self._admit(demand, device)
         if self._closed:
             raise UnavailableError("the hive stops", reason="HIVE_STOPPING")
         self._make_place(wanted.model)
@@ -154,21 +158,11 @@ class Supervisor:
             alias=wanted.alias,
             folder=wanted.folder,
             socket=self._run / f"worker-{worker_id}.sock",
-            grant=grant,
-            context_length=wanted.demand.context_length,
+            grant=decision.grant,
+            context_length=demand.context_length,
             keep_alive_s=wanted.keep_alive_s,
         )
-        narrate(
-            "worker_spawn",
-            "starting {worker} for {model} on {device}",
-            target=worker_id,
-            worker=worker_id,
-            model=wanted.alias or wanted.model,
-            device=device.id,
-            cores=grant.cores,
-            cute="{worker} hatches on {device} to carry {model}",
-            story='"Take {model} to {device}, {worker}", says the hive',
-        )
+        tell_spawn(spec, demand, decision.cache_room_bytes)
         worker = Worker(spec, self._changed)
         self._workers[worker_id] = worker
         # a worker outlives the job that spawned it, so it lives outside of that job's context
@@ -177,19 +171,12 @@ class Supervisor:
         self._changed()
         return worker
 
-    async def _admit(self, demand: Demand, device: Device) -> Grant:
+    async def _admit(self, demand: Demand, device: Device) -> Decision:
         decision = await self._decided(demand, device)
         for worker_id in decision.evicted:
-            narrate(
-                "worker_evict",
-                "stopping idle {worker} to make room",
-                target=worker_id,
-                worker=worker_id,
-                cute="idle {worker} makes room in the comb",
-                story='"Make room, idle {worker}", says the hive',
-            )
+            tell_evict(worker_id)
         await self._stop([self._workers[each] for each in decision.evicted], force=False)
-        return decision.grant
+        return decision
 
     async def _decided(self, demand: Demand, device: Device) -> Decision:
         while True:
@@ -215,15 +202,7 @@ class Supervisor:
             worker.waiter_count -= 1
             if worker.waiter_count == 0 and worker.state in COMING:  # nobody wants it any more
                 self._begin_stop(worker, force=True)
-        narrate(
-            "worker_ready",
-            "{worker} is ready after {seconds:.1f} s",
-            target=worker.spec.id,
-            worker=worker.spec.id,
-            seconds=time.monotonic() - begin_s,
-            cute="{worker} is ready to fly after {seconds:.1f} s",
-            story='"Ready", says {worker} after {seconds:.1f} s',
-        )
+        tell_ready(worker.spec.id, time.monotonic() - begin_s)
 
     async def _stop(self, workers: Iterable[Worker], *, force: bool) -> None:
         leaving = list(workers)
@@ -252,17 +231,6 @@ class Supervisor:
     def _forget(self, worker: Worker) -> None:
         if self._workers.pop(worker.spec.id, None) is not None:
             self._changed()
-
-
-def _tell_stop(worker: Worker) -> None:
-    narrate(
-        "worker_stop",
-        "stopping {worker}",
-        target=worker.spec.id,
-        worker=worker.spec.id,
-        cute="{worker} flies home",
-        story='"You may go home, {worker}", says the hive',
-    )
 
 
 @asynccontextmanager

@@ -5,13 +5,12 @@ import logging
 import time
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 
 from rbee.v1 import worker_pb2, worker_service_pb2 as pb, worker_service_pb2_grpc as rpc
-from rbee_hive.workers.admission import Grant, Tenant
+from rbee_hive.workers.admission import Tenant
+from rbee_hive.workers.spec import ENVIRONMENT, Spec
 from rbee_hive.workers.states import SERVING, WorkerEvent, WorkerState, after
 from rbee_shared.errors import RbeeError, UnavailableError, known
 from rbee_shared.lifecycle.child import Child, running_child
@@ -44,20 +43,6 @@ class WorkerStoppedError(UnavailableError):
         super().__init__(f"worker `{worker_id}` was stopped")
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What a worker is started with. `keep_alive_s` negative: lives on idle for ever."""
-
-    id: str
-    model: str
-    alias: str
-    folder: Path
-    socket: Path
-    grant: Grant
-    context_length: int
-    keep_alive_s: float
-
-
 class Worker:
     """One worker. `live` is its whole life, run in a task of its supervisor."""
 
@@ -66,7 +51,7 @@ class Worker:
         self.state = WorkerState.STARTING
         self.create_time_s = time.time()
         self.last_used_s = 0.0
-        self.load = worker_pb2.WorkerLoad()
+        self.load = worker_pb2.WorkerLoad(slots=spec.grant.slots)
         self.resident_bytes = 0
         self.error: RbeeError | None = None
         self.request_count = 0
@@ -90,6 +75,11 @@ class Worker:
     def lines(self) -> list[str]:
         """Return what the process wrote, so far as it is kept."""
         return self._child.lines() if self._child is not None else []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a request more would wait."""
+        return self.request_count >= self.spec.grant.slots
 
     @property
     def is_idle(self) -> bool:
@@ -196,14 +186,11 @@ class Worker:
     async def _run(self) -> None:
         spec = self.spec
         spec.socket.unlink(missing_ok=True)
-        arguments = [
-            *("--id", spec.id, "--model", str(spec.folder), "--listen", f"unix:{spec.socket}"),
-            *("--device", spec.grant.device, "--threads", str(max(1, spec.grant.cores))),
-            *("--context", str(spec.context_length)),
-        ]
         async with AsyncExitStack() as stack:
             self._child = await stack.enter_async_context(
-                running_child(WORKER_MODULE, arguments, name=spec.id)
+                running_child(
+                    WORKER_MODULE, spec.arguments(), name=spec.id, environment=ENVIRONMENT
+                )
             )
             self._started.set()
             self._on(WorkerEvent.SPOKE)
@@ -231,6 +218,7 @@ class Worker:
         try:
             async for response in stub.WatchWorker(pb.WatchWorkerRequest()):
                 self.load.CopyFrom(response.load)
+                self.spec = self.spec.narrowed(response.load.slots)
                 self.resident_bytes = response.resident_memory_bytes
                 self._changed()
         except grpc.aio.AioRpcError as error:

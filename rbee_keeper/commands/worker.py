@@ -43,8 +43,10 @@ COLUMNS = (
     Column("STATE", "state"),
     Column("MEMORY", "memory_bytes", "bytes"),
     Column("CONTEXT", "context_length"),
-    Column("RUNNING", "running"),
-    Column("WAITING", "waiting"),
+    Column("RUN/SLOTS", "busy_slots"),
+    Column("WAIT", "waiting"),
+    Column("TOK/S", "tokens_per_second"),
+    Column("KV%", "kv_cache_percent"),
 )
 
 
@@ -61,7 +63,17 @@ async def spawn(
     ] = 0,
     context: Annotated[
         int,
-        typer.Option(parser=number(), metavar="N", help="Tokens of context; 0: the model's."),
+        typer.Option(
+            parser=number(), metavar="N", help="Tokens of context of each request; 0: the model's."
+        ),
+    ] = 0,
+    slots: Annotated[
+        int,
+        typer.Option(
+            parser=number(),
+            metavar="N",
+            help="Requests to answer at once, each with a context of its own; 0: what fits.",
+        ),
     ] = 0,
     keep_alive: KeepAlive = None,
     timeout_s: Timeout = None,
@@ -71,7 +83,7 @@ async def spawn(
 ) -> None:
     """Start a worker and wait until it takes requests; fetches the model where needed.
 
-    Example: rbee worker spawn smollm2 --device cpu:0
+    Example: rbee worker spawn smollm2 --device cpu:0 --slots 8
     """
     asked = pb.WorkerSpawnOperation(
         model=here.named(model, hive),
@@ -79,6 +91,7 @@ async def spawn(
         device=device,
         cores=cores,
         context_length=context,
+        slots=slots,
     )
     if keep_alive is not None:
         asked.keep_alive.CopyFrom(wire.duration(keep_alive))
@@ -98,14 +111,21 @@ async def spawn(
 @ps_app.command()
 @blocking
 async def list_workers(hive: AnyHive = "", as_json: Json = False) -> None:
-    """List the workers.
+    """List the workers, and how busy they are.
 
     Example: rbee ps
     """
     async with queen.client() as client:
         asked = pb.Operation(worker_list=pb.WorkerListOperation(hive=hive))
         workers = (await client.call(asked)).worker_list.workers
-    rows = [{"name": each.alias or each.model, **worker_row(each)} for each in workers]
+    rows = [
+        {
+            "name": each.alias or each.model,
+            "busy_slots": f"{each.load.running}/{each.load.slots}",
+            **worker_row(each),
+        }
+        for each in workers
+    ]
     output.show_table(COLUMNS, rows, as_json=as_json)
 
 

@@ -21,7 +21,7 @@ from rbee_queen.journal.thread import JournalThread, journal_thread
 from rbee_shared.errors import ResourceExhaustedError
 from rbee_shared.jobs.changes import Changes
 from rbee_shared.jobs.log import JobLog
-from rbee_shared.jobs.merge import without_texts
+from rbee_shared.jobs.merge import holds_text, without_texts
 from rbee_shared.jobs.registry import JobEntry
 from rbee_shared.limits import JOURNAL_BATCH_JOBS_MAX, JOURNAL_CLOSE_S_MAX, JOURNAL_RETRY_S
 from rbee_shared.narration.event import Level
@@ -172,10 +172,10 @@ class _Tracked:
 
     def _without_texts(self, changes: Changes) -> Changes:
         texts = [event.sequence for event in changes.events if event.HasField("completion")]
-        if not texts:
-            return changes
-        removed = [*changes.removed, self._texts_sequence]
-        self._texts_sequence = texts[-1]
+        removed = list(changes.removed)
+        if texts:
+            removed.append(self._texts_sequence)
+            self._texts_sequence = texts[-1]
         return Changes(without_texts(changes.events), removed, changes.upto)
 
     def _row(self) -> JobRow | None:
@@ -197,10 +197,7 @@ class _Tracked:
 
 
 def _rows(events: Sequence[job_pb2.JobEvent]) -> list[EventRow]:
-    return [
-        (event.sequence, event.HasField("completion"), event.SerializeToString())
-        for event in events
-    ]
+    return [(event.sequence, holds_text(event), event.SerializeToString()) for event in events]
 
 
 @asynccontextmanager

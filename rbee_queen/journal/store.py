@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from rbee.v1 import job_pb2
 from rbee_shared.errors import DataLossError
-from rbee_shared.jobs.merge import texts_forgotten
+from rbee_shared.jobs.merge import without_texts
 from rbee_shared.limits import BATCH_EVENTS_MAX
 
 SYNC_ALWAYS, SYNC_AT_CHECKPOINT = "FULL", "NORMAL"
@@ -138,26 +138,25 @@ class Store:
         return [number for (number,) in self._connection.execute("SELECT number FROM jobs")]
 
     def numbers_with_text(self) -> list[int]:
-        """Return the jobs that hold tokens."""
+        """Return the jobs that hold what was made of a prompt."""
         rows = self._connection.execute("SELECT DISTINCT number FROM events WHERE is_text")
         return [number for (number,) in rows]
 
     def forget_texts(self, number: int) -> None:
-        """Put one narration in the place of all tokens of a job."""
-        row = self._connection.execute(
-            "SELECT event FROM events WHERE number = ? AND is_text ORDER BY sequence DESC LIMIT 1",
-            (number,),
-        ).fetchone()
-        if row is None:
+        """Put one narration in the place of all tokens of a job, and take vectors away."""
+        rows = self._connection.execute(
+            "SELECT event FROM events WHERE number = ? AND is_text ORDER BY sequence", (number,)
+        ).fetchall()
+        if not rows:
             return
         self._is_soiled = True
-        told = texts_forgotten(job_pb2.JobEvent.FromString(row[0]))
+        kept = without_texts([job_pb2.JobEvent.FromString(event) for (event,) in rows])
         database = self._connection
         with self._transaction():
             database.execute("DELETE FROM events WHERE number = ? AND is_text", (number,))
-            database.execute(
+            database.executemany(
                 "INSERT INTO events (number, sequence, is_text, event) VALUES (?, ?, 0, ?)",
-                (number, told.sequence, told.SerializeToString()),
+                [(number, event.sequence, event.SerializeToString()) for event in kept],
             )
 
     def scrub(self) -> None:

@@ -10,10 +10,13 @@ from typing import BinaryIO
 from rbee_shared.errors import FailedPreconditionError, RbeeError, ResourceExhaustedError
 from rbee_shared.narration.event import Progress
 from rbee_shared.narration.narrate import narrate
+from rbee_worker.convert.calibrate import cache_scales
+from rbee_worker.convert.calibration_text import calibration_tokens
 from rbee_worker.convert.decoder import Decoder
-from rbee_worker.convert.forms import Precision, quantization
+from rbee_worker.convert.forms import Precision, has_int8_cache, quantization
 from rbee_worker.convert.gguf import GgufFile
 from rbee_worker.convert.graph import DATA_FILE, Graph
+from rbee_worker.convert.int8_cache import with_int8_cache
 from rbee_worker.convert.shape import Shape, shape_of
 from rbee_worker.convert.tokenizer import to_json
 from rbee_worker.convert.vocabulary import Vocabulary, vocabulary_of
@@ -39,6 +42,8 @@ def convert(source: Path, folder: Path, precision: Precision = Precision.INT8) -
         FailedPreconditionError: the file cannot be read; the folder holds something already, or
             cannot be written.
         ResourceExhaustedError: the disk is full.
+        NotFiniteError: what it computes is no number.
+        CalibrationError: it cannot be run here.
     """
     file = GgufFile(source)
     shape, vocabulary = shape_of(file), vocabulary_of(file)
@@ -47,7 +52,13 @@ def convert(source: Path, folder: Path, precision: Precision = Precision.INT8) -
     description = _described(file, shape, vocabulary, precision, name)
     try:
         _make_empty(folder)
-        _write_model(file, shape, precision, folder, name)
+        model = _write_weights(file, shape, precision, folder, name)
+        if has_int8_cache(precision):
+            tokens = calibration_tokens(tokenizer, vocabulary, shape.context)
+            scales = cache_scales(folder, model, shape, tokens, name=name)
+            model = with_int8_cache(model, scales)
+        with _written(folder / MODEL_FILE) as opened:
+            opened.write(model)
         with _written(folder / TOKENIZER_FILE) as opened:
             opened.write(tokenizer.encode())
         description.write(folder)
@@ -66,13 +77,9 @@ def _make_empty(folder: Path) -> None:
         )
 
 
-def _write_model(
-    file: GgufFile,
-    shape: Shape,
-    precision: Precision,
-    folder: Path,
-    name: str,
-) -> None:
+def _write_weights(
+    file: GgufFile, shape: Shape, precision: Precision, folder: Path, name: str
+) -> bytes:
     def told(done: int, total: int) -> None:
         narrate(
             "model_convert",
@@ -89,8 +96,7 @@ def _write_model(
     with _written(folder / DATA_FILE) as data:
         graph = Graph(data)
         Decoder(file, shape, graph, precision).build(told)
-    with _written(folder / MODEL_FILE) as opened:
-        opened.write(graph.serialized())
+    return graph.serialized()
 
 
 @contextmanager
@@ -137,4 +143,5 @@ def _described(
         eos_token_ids=vocabulary.ends,
         add_bos=vocabulary.add_bos,
         chat_template=file.text("tokenizer.chat_template") or None,
+        kv_value_bytes=1 if has_int8_cache(precision) else 4,
     )

@@ -6,7 +6,8 @@ the KV cache inside; one product for gate and up. Logits are computed only where
 Inputs: `input_ids` int64 [B, S]; `seqlens_k` int32 [B], length of each row after this run, less 1;
 `total_len` int32 [], the greatest length; `logit_pos` int64 [n], positions in [0, B*S) whose logits
 are wanted; `past_key_values.N.{key,value}` float32 [B, kv_heads, max, head_dim].
-Outputs: `logits` float32 [n, vocabulary]; `present.N.{key,value}`, which may be the same buffers.
+Outputs: `logits` float32 [n, vocabulary]; `hidden_states` float32 [B, S, hidden], what the head
+would read of every position; `present.N.{key,value}`, which may be the same buffers.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from rbee_worker.convert.shape import EMBEDDING, HEAD, LAST_NORM, ROTARY_FACTORS
 
 Told = Callable[[int, int], None]
 TABLES = {"cos": np.cos, "sin": np.sin}
+HIDDEN_STATES = "hidden_states"
 
 
 class Decoder:
@@ -64,6 +66,7 @@ class Decoder:
         graph.input("total_len", INT32, [])
         graph.input("logit_pos", INT64, ["logit_count"])
         graph.output("logits", FLOAT, ["logit_count", shape.vocabulary])
+        graph.output(HIDDEN_STATES, FLOAT, ["batch", "sequence", shape.hidden])
         cache = ["batch", shape.kv_heads, "max_length", shape.head_dim]
         for layer in range(shape.layers):
             for part in ("key", "value"):
@@ -207,10 +210,11 @@ class Decoder:
         )
 
     def _add_and_norm(self, x: str, residual: str, name: str) -> tuple[str, str]:
+        result = HIDDEN_STATES if name == LAST_NORM else f"{name}.y"
         normed = self._graph.ms_node(
             "SkipSimplifiedLayerNormalization",
             [x, residual, self._norm_weight(name, self._shape.hidden)],
-            [f"{name}.y", "", "", f"{name}.sum"],
+            [result, "", "", f"{name}.sum"],
             epsilon=self._shape.epsilon,
         )
         return normed, f"{name}.sum"

@@ -34,6 +34,11 @@ NAMES = {Precision.INT8: "int8-block32", Precision.EXACT: "exact", Precision.F32
 MIXED = "exact+int8"
 
 
+def has_int8_cache(precision: Precision) -> bool:
+    """Return whether keys and values are kept as 8-bit integers; `F32` is to compare with."""
+    return precision is not Precision.F32
+
+
 def form_of(kind: str, precision: Precision) -> Form:
     """Return the form in which a matrix of that kind is stored."""
     match precision:

@@ -65,7 +65,7 @@ class Products:
         )
         if matrix.form is not Form.INT4_OFFSET:
             return y
-        sums = self._sums(x, rank)
+        sums = self._sums(x, rank, matrix.columns)
         rest = graph.ms_node("FusedMatMul", [sums, f"{matrix.name}.m"], [f"{name}.rest"], transB=1)
         return graph.node("Add", [y, rest], [f"{name}.whole"])
 
@@ -86,28 +86,31 @@ class Products:
             block_size=BLOCK,
             bits=bits,
         )
-        return rows if matrix.form is not Form.INT4_OFFSET else self._moved(rows, ids, name)
+        return rows if matrix.form is not Form.INT4_OFFSET else self._moved(rows, ids, matrix)
 
-    def _moved(self, rows: str, ids: str, name: str) -> str:
-        graph = self._graph
+    def _moved(self, rows: str, ids: str, matrix: Matrix) -> str:
+        graph, name = self._graph, matrix.name
         offsets = graph.node("Gather", [f"{name}.m", ids], [f"{name}.offsets"])
         axis = graph.constant("last.axis", _integers(-1))
         column = graph.node("Unsqueeze", [offsets, axis], [f"{name}.column"])
-        moved = graph.node("Add", [self._blocks(rows, SEQUENCE_RANK), column], [f"{name}.moved"])
+        blocks = self._blocks(rows, SEQUENCE_RANK, matrix.columns)
+        moved = graph.node("Add", [blocks, column], [f"{name}.moved"])
         shape = graph.constant("rows.shape", _integers(0, 0, -1))
         return graph.node("Reshape", [moved, shape], [f"{name}.whole"])
 
-    def _sums(self, x: str, rank: int) -> str:
+    def _sums(self, x: str, rank: int, columns: int) -> str:
         if x not in self._block_sums:
-            axis = self._graph.constant("last.axis", _integers(-1))
+            # counted from the front: from the end, ONNX Runtime sums no rows into another shape
+            axis = self._graph.constant(f"blocks.{rank}.axis", _integers(rank))
             self._block_sums[x] = self._graph.node(
-                "ReduceSum", [self._blocks(x, rank), axis], [f"{x}.sums"], keepdims=0
+                "ReduceSum", [self._blocks(x, rank, columns), axis], [f"{x}.sums"], keepdims=0
             )
         return self._block_sums[x]
 
-    def _blocks(self, x: str, rank: int) -> str:
-        kept = [0] * (rank - 1)
-        shape = self._graph.constant(f"blocks.{rank}.shape", _integers(*kept, -1, BLOCK))
+    def _blocks(self, x: str, rank: int, columns: int) -> str:
+        # the number of blocks is said, since none can be inferred where a run wants no logits
+        sizes = _integers(*[0] * (rank - 1), columns // BLOCK, BLOCK)
+        shape = self._graph.constant(f"blocks.{rank}.{columns}.shape", sizes)
         return self._graph.node("Reshape", [x, shape], [f"{x}.blocks"])
 
 

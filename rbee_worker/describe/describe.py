@@ -16,7 +16,7 @@ from rbee_worker.description import ModelDamagedError, ModelDescription
 from rbee_worker.layouts.confined import check_confined
 from rbee_worker.layouts.graph_file import GraphFile
 from rbee_worker.layouts.signature import Signature, Style, signature_of
-from rbee_worker.tokenizer import Tokenizer
+from rbee_worker.text.tokenizer import Tokenizer
 
 VALUE_BYTES = {"float32": 4, "float16": 2}
 

@@ -10,7 +10,7 @@ from rbee_shared.errors import UnimplementedError
 from rbee_worker.describe.settings import Settings, text_of
 from rbee_worker.description import ModelDamagedError
 from rbee_worker.layouts.folder import file_in
-from rbee_worker.tokenizer import TOKENIZER_FILE
+from rbee_worker.text.tokenizer import TOKENIZER_FILE
 
 library: Any = untyped_tokenizers
 

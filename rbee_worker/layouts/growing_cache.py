@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbee_worker.layouts.signature import LOGITS, Signature
-from rbee_worker.layouts.step_inputs import last_row, step_inputs
+from rbee_worker.layouts.step_inputs import last_logits, step_inputs
 
 
 class GrowingCache:
-    """The cache of one sequence and the runs over it."""
+    """The cache of one sequence and the runs over it: there is one row."""
 
     def __init__(
         self,
@@ -32,15 +32,19 @@ class GrowingCache:
         self._values: list[Any] = self._nothing  # arrays, or values of ONNX Runtime
         self._held = 0
 
-    def forward(self, tokens: Sequence[int], past: int) -> NDArray[np.float32]:
-        """Run the model and return the last logits; tokens held beyond `past` are forgotten.
+    def prefill(
+        self, row: int, tokens: Sequence[int], past: int, logit_count: int
+    ) -> NDArray[np.float32]:
+        """Compute tokens that follow `past` others; tokens held beyond `past` are forgotten.
 
         Raises:
-            ComputeError: it could not be computed; what was held stays.
+            RbeeError: it could not be computed; what was held stays.
         """
+        assert row == 0, "a cache that grows is of one sequence"
         self._cut(past)
         binding: Any = self._new_binding()
-        for name, array in step_inputs(self._signature.kinds, tokens, past).items():
+        kinds, wanted = self._signature.kinds, max(1, logit_count)
+        for name, array in step_inputs(kinds, [tokens], [past], logit_count=wanted).items():
             binding.bind_cpu_input(name, array)
         binding.bind_output(LOGITS, "cpu")  # bound first it comes first
         for (name, present), value in zip(self._signature.caches, self._values, strict=True):
@@ -52,7 +56,17 @@ class GrowingCache:
         self._run(binding)
         logits, *self._values = binding.get_outputs()
         self._held = past + len(tokens)
-        return last_row(logits.numpy())
+        return last_logits(logits.numpy(), logit_count)
+
+    def decode(
+        self, first: int, tokens: Sequence[int], lengths: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """Compute one token.
+
+        Raises:
+            RbeeError: it could not be computed; what was held stays.
+        """
+        return self.prefill(first, tokens, lengths[0], 1)
 
     def _cut(self, past: int) -> None:
         assert past <= self._held, "a sequence is computed from its begin"

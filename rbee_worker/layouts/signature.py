@@ -17,9 +17,11 @@ OWN_INPUTS = frozenset({"input_ids", "seqlens_k", "total_len", "logit_pos"})
 HUB_INPUTS = frozenset({"input_ids", "attention_mask", "position_ids", "num_logits_to_keep"})
 PAST = re.compile(r"past_key_values\.(\d{1,4})\.(key|value)")
 LOGITS = "logits"
-CACHE_KINDS = {"float": "float32", "float16": "float16"}
+HIDDEN = "hidden_states"
+FLOAT_KINDS = {"float": "float32", "float16": "float16"}
+OWN_CACHE_KINDS = {**FLOAT_KINDS, "int8": "int8"}  # its scales are in the graph
 INTEGER_KINDS = {"int64": "int64", "int32": "int32"}
-RANKS = {"input_ids": 2, "attention_mask": 2, "position_ids": 2, "num_logits_to_keep": 0}
+RANKS = {"input_ids": 2, "attention_mask": 2, "position_ids": 2, "num_logits_to_keep": 0, HIDDEN: 3}
 CACHE_RANK = 4  # batch, heads, tokens, numbers
 PAST_KEY, PAST_VALUE = 3, 4  # inputs of GroupQueryAttention
 NAMES_SHOWN_MAX = 5
@@ -40,13 +42,21 @@ class Style(Enum):
     COMPAT = "compat"
 
 
+class Told(Enum):
+    """For which tokens of a run a graph puts out logits."""
+
+    ASKED = "asked"
+    ALL = "all"
+    LAST = "last"
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """What a graph declares.
 
     `kinds` are the numpy types of its inputs besides the caches; `caches` are the names of past and
     present, keys before values, layer by layer. A size is None where the graph leaves it free;
-    `puts_out_all` says that logits come for every token of a run.
+    `has_hidden` says that it puts out what the last layer makes of each token, in float32.
     """
 
     style: Style
@@ -56,7 +66,9 @@ class Signature:
     kv_heads: int | None
     head_dim: int | None
     vocab_size: int | None
-    puts_out_all: bool
+    logits: Told
+    has_hidden: bool
+    hidden_size: int | None
 
     @property
     def layers(self) -> int:
@@ -82,11 +94,14 @@ def signature_of(graph: GraphFile) -> Signature:
     if missing or not caches:
         raise _unsupported("caches are not whole", missing or {"past_key_values"})
     kinds = {name: _kind(inputs[name], INTEGER_KINDS) for name in sorted(others)}
-    cache_kind, kv_heads, head_dim = _cache_form([inputs[past] for past, _ in caches])
+    pasts_known = OWN_CACHE_KINDS if is_own else FLOAT_KINDS
+    form = _cache_form([inputs[past] for past, _ in caches], pasts_known)
+    cache_kind, kv_heads, head_dim = form
     logits = outputs[LOGITS]
-    _kind(logits, CACHE_KINDS)
-    _check_ranks([*(inputs[name] for name in others & RANKS.keys()), logits], is_own=is_own)
-    keeps = is_own or "num_logits_to_keep" in others or logits.sizes[-2] == 1
+    _kind(logits, FLOAT_KINDS)
+    hidden = outputs.get(HIDDEN) if is_own else None
+    checked = [inputs[name] for name in others & RANKS.keys()] + ([hidden] if hidden else [])
+    _check_ranks([*checked, logits], is_own=is_own)
     return Signature(
         style=Style.OWN if is_own else _style(graph, caches, others),
         kinds=kinds,
@@ -95,7 +110,9 @@ def signature_of(graph: GraphFile) -> Signature:
         kv_heads=kv_heads,
         head_dim=head_dim,
         vocab_size=logits.sizes[-1],
-        puts_out_all=not keeps,
+        logits=_told(logits, others, is_own=is_own),
+        has_hidden=hidden is not None and hidden.kind_name == "float",
+        hidden_size=hidden.sizes[-1] if hidden else None,
     )
 
 
@@ -118,8 +135,10 @@ def _check_names(names: set[str], *, is_own: bool) -> None:
         raise _unsupported("inputs are not known", wrong)
 
 
-def _cache_form(values: list[Value]) -> tuple[str, int | None, int | None]:
-    kinds = {_kind(each, CACHE_KINDS) for each in values}
+def _cache_form(
+    values: list[Value], known: Mapping[str, str]
+) -> tuple[str, int | None, int | None]:
+    kinds = {_kind(each, known) for each in values}
     forms = {each.sizes[1::2] for each in values if len(each.sizes) == CACHE_RANK}
     if len(forms) != 1 or len(kinds) != 1 or any(len(e.sizes) != CACHE_RANK for e in values):
         raise _unsupported("caches are not all of one form", {values[0].name})
@@ -144,6 +163,12 @@ def _kind(value: Value, known: Mapping[str, str]) -> str:
             "take a variant of the model in float32, float16, int8 or int4",
         )
     return known[value.kind_name]
+
+
+def _told(logits: Value, others: set[str], *, is_own: bool) -> Told:
+    if is_own or "num_logits_to_keep" in others:
+        return Told.ASKED
+    return Told.LAST if logits.sizes[-2] == 1 else Told.ALL
 
 
 def _style(graph: GraphFile, caches: tuple[tuple[str, str], ...], others: set[str]) -> Style:

@@ -70,6 +70,7 @@ class Client:
         on_disconnect: job_pb2.OnDisconnect.ValueType = job_pb2.ON_DISCONNECT_UNSPECIFIED,
         timeout_s: float | None = None,
         private: bool = False,
+        priority: job_pb2.Priority.ValueType = job_pb2.PRIORITY_UNSPECIFIED,
     ) -> AsyncGenerator[job_pb2.JobEvent]:
         """Run an operation and yield its job's events to the end, the last of which says how.
 
@@ -79,6 +80,7 @@ class Client:
             on_disconnect: what happens when nobody follows the job any more; by operation.
             timeout_s: the job is stopped after so long; None for the operation's own limit.
             private: keep no text of the answer.
+            priority: who goes first; INTERACTIVE if not said.
 
         Raises:
             RbeeError: it is refused.
@@ -86,7 +88,10 @@ class Client:
         """
         job_id = job_id or new_job_id()
         request = pb.RunJobRequest(
-            operation=operation, on_disconnect=on_disconnect, private=private
+            operation=operation,
+            on_disconnect=on_disconnect,
+            private=private,
+            priority=priority,
         )
         if timeout_s is not None:
             request.timeout.CopyFrom(wire.duration(timeout_s))
@@ -121,13 +126,14 @@ class Client:
         *,
         job_id: str = "",
         timeout_s: float | None = None,
+        priority: job_pb2.Priority.ValueType = job_pb2.PRIORITY_UNSPECIFIED,
     ) -> operation_pb2.Result:
         """Run an operation to its end and return its result; `on_event` hears every event.
 
         Raises:
             RbeeError: why the job failed, or was cancelled.
         """
-        events = self.run(operation, job_id=job_id, timeout_s=timeout_s)
+        events = self.run(operation, job_id=job_id, timeout_s=timeout_s, priority=priority)
         return await result_of(events, on_event)
 
     async def job(self, job_id: str) -> job_pb2.Job:

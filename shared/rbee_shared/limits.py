@@ -15,6 +15,8 @@ RECONNECT_S = 0.1
 RECONNECT_S_MAX = 0.5
 GRACE_S = 2.0  # for running calls when a server stops
 
+EMBEDDINGS_BYTES_MAX = MESSAGE_BYTES_MAX - 64 * KIB  # all vectors of an answer, and what is around
+
 # Jobs
 JOBS_RUNNING_MAX = 1_000
 JOBS_KEPT_MAX = 1_000  # ended ones
@@ -22,7 +24,7 @@ JOB_KEPT_S = 3_600.0
 HOUR_S = 3_600.0
 JOB_TIMEOUT_S = {  # by operation, if nobody says; and the most that can be asked for
     "infer": (HOUR_S, 24 * HOUR_S),
-    "embed": (600.0, 24 * HOUR_S),
+    "embed": (HOUR_S, 24 * HOUR_S),  # may pull the model first, as `infer` may
     "model_download": (24 * HOUR_S, 7 * 24 * HOUR_S),
     "model_verify": (24 * HOUR_S, 7 * 24 * HOUR_S),  # may fetch what is damaged
     "model_import": (24 * HOUR_S, 7 * 24 * HOUR_S),
@@ -67,6 +69,8 @@ LOG_BYTES_MAX = 10 * MIB
 # What people write
 PROMPT_CHARS_MAX = 1_000_000
 MESSAGES_MAX = 1_000
+TOOLS_MAX = 128
+EMBED_INPUTS_MAX = 2_048
 NAME_LENGTH_MAX = 63
 REFERENCE_LENGTH_MAX = 512
 ALIASES_MAX = 200

@@ -42,6 +42,7 @@ class Settings:
     queen_journal_mib: int = JOURNAL_BYTES_MAX // MIB  # more: the oldest are forgotten
     hive_keep_alive_s: float = -1.0  # workers live on idle for so long; negative: for ever
     hive_cores: int = 0  # cores for all workers; 0: all of the machine
+    hive_slots: int = 0  # requests that a worker answers at once; 0: as many as there is room for
     keeper_mode: Mode = Mode.HUMAN  # in whose voice the command line tells what happens
     aliases: Mapping[str, str] = field(
         default_factory=dict[str, str]

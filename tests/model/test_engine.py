@@ -11,9 +11,11 @@ import pytest
 from rbee_shared.errors import InvalidArgumentError
 from rbee_worker import device
 from rbee_worker.description import ModelDamagedError
-from rbee_worker.engine import Engine, PromptTooLongError, opened_engine
-from rbee_worker.sequence import Finish, FinishReason, Request, SamplingParams
-from rbee_worker.session import ProviderUnavailableError
+from rbee_worker.engine.engine import Engine, opened_engine
+from rbee_worker.engine.preparing import PromptTooLongError
+from rbee_worker.engine.request import Finish, FinishReason, Request
+from rbee_worker.provider import ProviderUnavailableError
+from rbee_worker.sampling.params import SamplingParams
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(300)]
 

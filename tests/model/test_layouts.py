@@ -18,12 +18,13 @@ from rbee_shared.rpc.channel import connected
 from rbee_worker import device
 from rbee_worker.describe.describe import describe
 from rbee_worker.description import ModelDescription
-from rbee_worker.engine import Engine, PromptTooLongError, opened_engine
+from rbee_worker.engine.engine import Engine, opened_engine
+from rbee_worker.engine.preparing import PromptTooLongError
+from rbee_worker.engine.request import Finish, FinishReason, Request
 from rbee_worker.layouts.signature import Style
-from rbee_worker.scheduler import PREFILL_CHUNK_TOKENS
-from rbee_worker.sequence import Finish, FinishReason, Request, SamplingParams
+from rbee_worker.sampling.params import SamplingParams
 from rbee_worker.session import Session
-from rbee_worker.tokenizer import Tokenizer
+from rbee_worker.text.tokenizer import Tokenizer
 from tests.model import exporters, hub_weights
 from tests.model.exporters import Form, export
 from tests.model.hub_weights import Weights
@@ -31,6 +32,7 @@ from tests.model.hub_weights import Weights
 pytestmark = [pytest.mark.model, pytest.mark.timeout(300)]
 
 Floats = NDArray[Any]
+CHUNK_TOKENS = 64
 CPU = device.parse("cpu")
 QUESTIONS = (
     "Why is the sky blue?",
@@ -41,6 +43,8 @@ QUESTIONS = (
 )
 ANSWER_TOKENS = 32
 MAX_LEN = 512
+SLOTS = 16
+STEPS = 4
 STYLES = {Form.GENAI: Style.SHARED, Form.WEB: Style.SHARED, Form.CONCAT: Style.COMPAT}
 NEAR_TIE = 0.5  # logits: where another token is chosen, ours nearly was
 
@@ -68,13 +72,13 @@ def hub(kept: Path, gguf: Path, onnx_model: Path) -> Mapping[Form, Path]:
 
 def opened(folder: Path) -> Session:
     found = ModelDescription.read(folder)
-    return Session(folder, found, device=CPU, threads=2, max_len=MAX_LEN)
+    return Session(folder, found, device=CPU, threads=2, max_len=MAX_LEN, slots=SLOTS)
 
 
 def prefilled(session: Session, prompt: list[int]) -> Floats:
     row: Floats = np.empty(0)
-    for begin in range(0, len(prompt), PREFILL_CHUNK_TOKENS):
-        row = session.forward(prompt[begin : begin + PREFILL_CHUNK_TOKENS], begin)
+    for begin in range(0, len(prompt), CHUNK_TOKENS):
+        row = session.prefill(0, prompt[begin : begin + CHUNK_TOKENS], begin)[0]
     return row.copy()
 
 
@@ -82,7 +86,7 @@ def followed(session: Session, prompt: list[int], answer: list[int]) -> Floats:
     """Return the logits for each token of a given answer."""
     rows = [prefilled(session, prompt)]
     for place, token in enumerate(answer[:-1]):
-        rows.append(session.forward([token], len(prompt) + place).copy())
+        rows.append(session.decode(0, [token], [len(prompt) + place])[0].copy())
     return np.array(rows)
 
 
@@ -90,7 +94,7 @@ def answered(session: Session, prompt: list[int]) -> list[int]:
     """Return the greedy answer, whatever token it goes through."""
     tokens = [int(prefilled(session, prompt).argmax())]
     while len(tokens) < ANSWER_TOKENS:
-        row = session.forward(tokens[-1:], len(prompt) + len(tokens) - 1)
+        row = session.decode(0, tokens[-1:], [len(prompt) + len(tokens) - 1])[0]
         tokens.append(int(row.argmax()))
     return tokens
 
@@ -104,7 +108,7 @@ def shares(logits: Floats) -> Floats:
 def prompts(onnx_model: Path) -> list[list[int]]:
     tokenizer = Tokenizer(onnx_model, ModelDescription.read(onnx_model))
     found = [tokenizer.encode_conversation([{"role": "user", "content": q}]) for q in QUESTIONS]
-    assert len(found[-1]) > 2 * PREFILL_CHUNK_TOKENS
+    assert len(found[-1]) > 2 * CHUNK_TOKENS
     return found
 
 
@@ -137,6 +141,24 @@ def test_a_layout_of_the_hub_answers_as_the_converted_model_does(
     assert (expected.max(axis=-1, keepdims=True) - chosen).max() < NEAR_TIE
     same = [answered(session, prompt) == answer for prompt, answer in pairs]
     assert sum(same) >= len(same) / 2
+
+
+@pytest.mark.parametrize("form", [None, Form.GENAI, Form.WEB])
+def test_rows_in_company_get_the_logits_that_they_get_alone(
+    form: Form | None, hub: Mapping[Form, Path], onnx_model: Path, prompts: list[list[int]]
+) -> None:
+    session = opened(hub[form] if form else onnx_model)
+    several = [prompt[place:] for place in range(3) for prompt in prompts]
+    alone: list[list[Floats]] = []
+    for row, prompt in enumerate(several, start=1):
+        prefilled(session, prompt)
+        session.copy(0, row, len(prompt))
+        lengths = range(len(prompt), len(prompt) + STEPS)
+        alone.append([session.decode(0, [7], [length])[0].copy() for length in lengths])
+    for step in range(STEPS):
+        lengths = [len(prompt) + step for prompt in several]
+        found = session.decode(1, [7] * len(several), lengths)
+        np.testing.assert_array_equal(found, [each[step] for each in alone])
 
 
 @pytest.mark.parametrize("form", Form)
@@ -175,7 +197,7 @@ async def test_the_engine_keeps_its_promises_on_every_layout(
         assert finish.usage.completion_tokens == ANSWER_TOKENS
         long = "word " * 90
         _, finish = await answer(engine, asked(long))  # more than a chunk; the context ends it
-        assert finish.usage.prompt_tokens > PREFILL_CHUNK_TOKENS
+        assert finish.usage.prompt_tokens > CHUNK_TOKENS
         assert finish.usage.prompt_tokens + finish.usage.completion_tokens <= 160
         if finish.reason == FinishReason.LENGTH:
             assert finish.usage.prompt_tokens + finish.usage.completion_tokens == 160

@@ -27,6 +27,7 @@ from rbee.v1 import (
 from rbee_hive.hive import Hive, opened_hive
 from rbee_hive.hive_service import HiveService
 from rbee_hive.infer import infer, wanted_for
+from rbee_hive.models.description import FORMAT
 from rbee_hive.models.metadata import StoredModel
 from rbee_hive.operations import execute
 from rbee_hive.workers.worker import Worker
@@ -47,7 +48,7 @@ HiveStub: TypeAlias = "hive_service_pb2_grpc.HiveServiceAsyncStub"
 
 CONTEXT_LENGTH = 2_048
 DESCRIPTION = {
-    "format": 2,
+    "format": FORMAT,
     "name": "Tiny",
     "architecture": "llama",
     "quantization": "int8-block32",
@@ -136,6 +137,13 @@ class Served:
         async with rpc_errors("hive"):
             return await relay(call, peer="hive")
 
+    async def told(self, request: job_service_pb2.RunJobRequest) -> list[job_pb2.JobEvent]:
+        """Run a job under these terms to its end, and return its story."""
+        return [event async for answer in self._jobs.RunJob(request) for event in answer.events]
+
+    async def jobs(self) -> list[job_pb2.Job]:
+        return list((await self._jobs.ListJobs(job_service_pb2.ListJobsRequest())).jobs)
+
     async def refused(self, operation: operation_pb2.Operation) -> RbeeError:
         return await error_of(self.run(operation))
 
@@ -202,6 +210,12 @@ class Played(rpc.WorkerServiceServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
         finally:
             self.left.put_nowait(request.prompt)
+
+    async def Embed(
+        self, request: pb.EmbedRequest, context: Any
+    ) -> AsyncGenerator[pb.EmbedResponse]:
+        raise AssertionError(request)
+        yield
 
     async def WatchWorker(
         self, request: pb.WatchWorkerRequest, context: Any

@@ -131,7 +131,7 @@ def use_standins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start stand-ins for workers, on a machine of known size."""
     monkeypatch.setattr(worker_module, "WORKER_MODULE", "standin_worker")
     monkeypatch.setattr(supervisor_module, "detect", _detect)
-    monkeypatch.setenv("PYTHONPATH", str(FOLDER))
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER), prepend=os.pathsep)
 
 
 def _detect(_: int) -> tuple[Device, ...]:

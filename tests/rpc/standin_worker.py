@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.json_format import MessageToJson
 
 from rbee.v1 import (
     inference_pb2,
@@ -31,7 +32,7 @@ from rbee_shared.narration.line import write_line
 from rbee_shared.narration.narrate import add_sink, narrate, set_actor
 from rbee_shared.rpc.server import serving
 
-HANG, DIE = "hang", "die"
+HANG, DIE, ECHO = "hang", "die", "echo"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ def done(seed: int = 7) -> list[job_pb2.JobEvent]:
 
 
 class Standin(rpc.WorkerServiceServicer):
-    """Repeats each prompt, but begins an answer to `HANG` that has no end, and dies of `DIE`."""
+    """Repeats each prompt, but begins an answer to `HANG` that has no end, and dies of `DIE`.
+
+    To `ECHO` it answers with the whole request, as JSON. Each text's vector is its length.
+    """
 
     async def Generate(
         self, request: pb.GenerateRequest, context: Any
@@ -77,7 +81,21 @@ class Standin(rpc.WorkerServiceServicer):
             os._exit(3)
         messages = [message.content for message in request.conversation.messages]
         text = " ".join(messages) or request.prompt
+        if text == ECHO:
+            text = MessageToJson(request, preserving_proto_field_name=True)
         yield pb.GenerateResponse(events=[said(text, 1), *done()])
+
+    async def Embed(
+        self, request: pb.EmbedRequest, context: Any
+    ) -> AsyncGenerator[pb.EmbedResponse]:
+        yield pb.EmbedResponse(events=[state(job_pb2.JOB_STATE_RUNNING)])
+        if DIE in request.inputs:
+            os._exit(3)
+        vectors = [operation_pb2.Embedding(values=[len(text), 0.5]) for text in request.inputs]
+        result = operation_pb2.Result(embed=operation_pb2.EmbedResult(embeddings=vectors))
+        result.embed.usage.prompt_tokens = len(vectors)
+        ended = state(job_pb2.JOB_STATE_COMPLETED)
+        yield pb.EmbedResponse(events=[job_pb2.JobEvent(result=result), ended])
 
     async def WatchWorker(
         self, request: pb.WatchWorkerRequest, context: Any
@@ -122,7 +140,7 @@ async def _run(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Run as a worker does."""
     parser = argparse.ArgumentParser()
-    for name in ("id", "listen", "device", "threads", "context"):
+    for name in ("id", "listen", "device", "threads", "slots", "context"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--model", type=Path)
     set_actor("worker")

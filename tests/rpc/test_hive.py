@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
@@ -123,6 +124,10 @@ async def test_devices_and_the_self_check(tmp_path: Path, monkeypatch: pytest.Mo
             pb.Operation(worker_spawn=pb.WorkerSpawnOperation(model="x", context_length=-1)),
             "DEMAND_MALFORMED",
         ),
+        (
+            pb.Operation(worker_spawn=pb.WorkerSpawnOperation(model="x", slots=1_000)),
+            "DEMAND_MALFORMED",
+        ),
         (pb.Operation(worker_get=pb.WorkerGetOperation(worker_id="w-0")), "WORKER_NOT_FOUND"),
     ],
 )
@@ -154,3 +159,14 @@ async def test_an_operation_of_no_kind_is_refused(
         error = await error_of(execute(house.hive, pb.Operation()))
         assert isinstance(error, InvalidArgumentError)
         assert error.reason == "OPERATION_MISSING"
+
+
+async def test_a_workers_slots_are_the_ones_asked_for_else_those_of_the_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path, monkeypatch, Settings(hive_slots=3)) as hive:
+        asked = await hive.spawn(cores=1, slots=2)
+        by_setting = await hive.spawn(cores=1)
+        command = {each.id: psutil.Process(each.pid).cmdline() for each in (asked, by_setting)}
+        slots = [command[each.id][-3] for each in (asked, by_setting)]
+        assert slots == ["2", "3"]

@@ -13,7 +13,7 @@ from rbee_shared.errors import FailedPreconditionError, RbeeError, UnavailableEr
 from rbee_shared.jobs.runner import Execute
 from rbee_shared.narration.context import JOB, JobContext, current
 from rbee_shared.narration.narrate import narrate, set_component, tell_completion
-from tests.hives import ScriptedHive, queen_jobs, remote, story, told
+from tests.hives import STATUS, ScriptedHive, queen_jobs, remote, story, told
 
 Linked = Callable[[Execute], AbstractAsyncContextManager[HiveLink]]
 
@@ -61,6 +61,17 @@ async def test_all_that_the_hive_tells_lands_in_the_callers_job_in_order(linked:
     assert {e.narration.correlation_id for e in events if e.HasField("narration")} == {"c-j-1"}
     assert events[-2].result == done("w-1")
     assert events[-1].state.state == COMPLETED
+
+
+async def test_the_terms_of_a_job_go_with_it(linked: Linked) -> None:
+    async def work(_: pb.Operation) -> pb.Result:
+        return done(f"{current().priority} {current().private}")
+
+    async with linked(work) as hive, queen_jobs() as jobs:
+        job = job_pb2.Job(id="j-1", operation=STATUS, priority=job_pb2.PRIORITY_BATCH, private=True)
+        entry = jobs.runner.submit(job, timeout_s=9.0, lease_s=None, execute=hive.run)
+        events = await story(entry)
+    assert events[-2].result == done("2 True")
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,18 @@ async def test_an_inference_goes_where_it_is_warm_and_says_why() -> None:
     assert (attic.asked, cellar.asked) == (["infer"], ["infer"])  # the dry run asked nobody
 
 
+async def test_texts_are_embedded_where_it_is_warm_and_that_is_said() -> None:
+    attic, cellar = House("attic", models=[TINY]), House("cellar", workers=["w-1"])
+    async with reigning(attic, cellar) as queen:
+        asked = pb.EmbedOperation(model=TINY, inputs=["x"])
+        result = (await execute(queen, pb.Operation(embed=asked))).embed
+        asked.hive = "attic"
+        await execute(queen, pb.Operation(embed=asked))
+    verdicts = [(each.hive, each.verdict) for each in result.placement.candidates]
+    assert verdicts[0] == ("cellar", placement_pb2.PLACEMENT_VERDICT_CHOSEN)
+    assert (attic.asked, cellar.asked) == (["embed"], ["embed"])
+
+
 async def test_a_worker_is_spawned_where_the_model_is() -> None:
     attic, cellar = House("attic"), House("cellar", models=[A])
     async with reigning(attic, cellar) as queen:
@@ -253,7 +265,7 @@ async def test_the_fleet_is_shown() -> None:
     ("operation", "kind", "reason"),
     [
         (pb.Operation(), InvalidArgumentError, "OPERATION_MISSING"),
-        (pb.Operation(embed=pb.EmbedOperation()), UnimplementedError, "UNIMPLEMENTED"),
+        (pb.Operation(embed=pb.EmbedOperation()), InvalidArgumentError, "MODEL_MISSING"),
         (pb.Operation(hive_add=pb.HiveAddOperation()), UnimplementedError, "UNIMPLEMENTED"),
         (infer(), InvalidArgumentError, "MODEL_MISSING"),
         (

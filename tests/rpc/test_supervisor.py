@@ -28,12 +28,13 @@ async def test_a_worker_is_spawned_watched_and_stopped(
     async with pooled(tmp_path, monkeypatch) as pool:
         told = Told()
         worker = await in_job(pool.supervisor.spawn(pool.wanted(cores=2)), told)
-        assert told[0].human == f"starting {worker.spec.id} for a on cpu:0"
+        assert told[0].human == f"starting {worker.spec.id} for a on cpu:0 with 16 x 100 tokens"
         assert [each.action for each in told] == ["worker_spawn", "load", "worker_ready"]
         assert (worker.state, worker.spec.grant.cores) == (READY, 2)
         assert worker.lines() == ["[worker    ] load           : loading"]
         process = psutil.Process(worker.pid)
-        assert process.cmdline()[-1] == "100"
+        assert process.cmdline()[-4:] == ["--slots", "16", "--context", "100"]
+        assert process.environ()["OPENBLAS_NUM_THREADS"] == "1"
         assert pool.sockets() == [f"worker-{worker.spec.id}.sock"]
         await until(lambda: worker.load.token_count == 42)
         assert worker.tenant().resident_bytes == worker.resident_bytes == 4_096

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from rbee.v1 import error_pb2, job_pb2
-from rbee_hive import infer as infer_module
+from rbee_hive import asking
 from rbee_hive.workers import worker as worker_module
 from rbee_hive.workers.states import WorkerState
 from rbee_hive.workers.worker import Worker, WorkerDiedError, WorkerStoppedError
@@ -91,7 +91,7 @@ async def test_the_stream_may_end_before_the_process(
 async def test_a_stream_that_breaks_alone_is_no_death(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(infer_module, "DEATH_NOTICE_S", 0.01)
+    monkeypatch.setattr(asking, "DEATH_NOTICE_S", 0.01)
     async with played(tmp_path) as (services, address), housed(tmp_path, monkeypatch) as house:
         house.behave(address=address)
         worker = await house.spawn()
@@ -170,7 +170,7 @@ async def test_a_request_is_not_tried_for_ever(
     async with played(tmp_path) as (services, address), housed(tmp_path, monkeypatch) as house:
         house.behave(address=address)
         answer = asyncio.create_task(error_of(house.infer("x")))
-        for _ in range(infer_module.ATTEMPTS_MAX):
+        for _ in range(asking.ATTEMPTS_MAX):
             await services.asked.get()
             kill(await house.only())
         assert isinstance(await answer, WorkerDiedError)

@@ -13,7 +13,9 @@ from tests.conftest import Home, environment_of
 
 pytestmark = [pytest.mark.system, pytest.mark.model, pytest.mark.timeout(300)]
 
-ENDLESS = "What is the capital of France?"  # greedily, this model never ends its answer
+ENDLESS = "What is the capital of France?"
+ON_AND_ON = ("--ignore-eos", "--seed", "1", "--max-tokens", "8000")  # far longer than any test
+SLOTS = "16"
 LONG_PROMPT = "The bees fly over the hill and back again. " * 600  # some 6,000 tokens
 DEADLINE_S = 30.0
 
@@ -30,9 +32,11 @@ def cold(tmp_path: Path, models: Path) -> Iterator[Home]:
     assert found.processes() == []
 
 
-def started(home: Home, prompt: str, until: Callable[[Event], bool]) -> "subprocess.Popen[str]":
+def started(
+    home: Home, prompt: str, until: Callable[[Event], bool], *options: str
+) -> "subprocess.Popen[str]":
     """Run an answer in the foreground up to an event."""
-    running = home.start("run", "smollm2", prompt, "--json", "-t", "0", "--max-tokens", "4000")
+    running = home.start("run", "smollm2", prompt, "--json", *ON_AND_ON, *options)
     assert running.stdout is not None
     for line in running.stdout:
         if until(json.loads(line)):
@@ -80,7 +84,7 @@ def test_while_a_prompt_is_read(warm: Home) -> None:
 
 
 def test_while_it_waits_behind_another(warm: Home) -> None:
-    first = started(warm, ENDLESS, lambda event: "completion" in event)
+    first = started(warm, ENDLESS, lambda event: "completion" in event, "-n", SLOTS)
     second = started(warm, ENDLESS, told("infer_start"))
     cancel(warm, second)
     [running] = [job for job in warm.json("job", "list") if job["state"] == "running"]

@@ -14,7 +14,11 @@ def card(free_gib: float) -> Device:
 
 
 def wants(gib: float, cores: int = 0) -> Demand:
-    return Demand(0, int(gib * GIB), 1, cores)
+    return Demand(0, int(gib * GIB), 1, cores, slots=1)
+
+
+def granted(gib: float, cores: int, device: str = "cpu:0") -> Grant:
+    return Grant(device, int(gib * GIB), cores, slots=1, slot_bytes=int(gib * GIB))
 
 
 def tenant(
@@ -39,14 +43,22 @@ def refused(demand: Demand, device: Device, *tenants: Tenant) -> ResourceExhaust
 
 
 def test_memory_is_weights_and_overhead_and_cache() -> None:
-    demand = Demand(weights_bytes=1_000, kv_bytes_per_token=10, context_length=50)
-    assert demand.memory_bytes == 1_200 + 500
-    assert admit(demand, cpu(1), ()) == Decision(Grant("cpu:0", 1_700, 4), ())
+    demand = Demand(weights_bytes=1_000, kv_bytes_per_token=10, context_length=50, slots=3)
+    assert demand.memory_bytes == 1_200 + 3 * 500
+    assert admit(demand, cpu(1), ()) == Decision(Grant("cpu:0", 2_700, 4, 3, 500), ())
+
+
+def test_a_cache_of_8_bits_takes_16_on_a_card() -> None:
+    demand = Demand(weights_bytes=GIB, kv_bytes_per_token=100, context_length=10, kv_value_bytes=1)
+    assert demand.on(cpu(1.0)) is demand
+    assert demand.on(card(1.0)).slot_bytes == 2 * demand.slot_bytes
+    wide = Demand(weights_bytes=GIB, kv_bytes_per_token=400, context_length=10, kv_value_bytes=4)
+    assert wide.on(card(1.0)) is wide
 
 
 def test_what_just_fits_fits_and_one_byte_more_is_refused_with_both_numbers() -> None:
     assert admit(wants(2), cpu(2), ()).grant.memory_bytes == 2 * GIB
-    error = refused(Demand(0, 2 * GIB + 1, 1), cpu(2))
+    error = refused(Demand(0, 2 * GIB + 1, 1, slots=1), cpu(2))
     assert error.reason == "INSUFFICIENT_MEMORY"
     error = refused(wants(12), cpu(2.5))
     assert str(error) == "the worker needs 12.0 GiB on `cpu:0`, 2.5 GiB are free"
@@ -89,7 +101,7 @@ def test_no_worker_runs_without_a_core() -> None:
 
 def test_nobody_is_evicted_where_there_is_room() -> None:
     idle = tenant("w-1", 1, idle_since_s=0)
-    assert admit(wants(1), cpu(8), [idle]) == Decision(Grant("cpu:0", GIB, 3), ())
+    assert admit(wants(1), cpu(8), [idle]) == Decision(granted(1, 3), ())
 
 
 def test_the_longest_idle_goes_first_and_no_more_than_needed() -> None:
@@ -107,7 +119,7 @@ def test_the_longest_idle_goes_first_and_no_more_than_needed() -> None:
 
 def test_an_evicted_workers_cores_are_granted_anew() -> None:
     decision = admit(wants(1), cpu(8), [tenant("w-1", 1, cores=4, idle_since_s=0)])
-    assert decision == Decision(Grant("cpu:0", GIB, 4), ("w-1",))
+    assert decision == Decision(granted(1, 4), ("w-1",))
 
 
 def test_an_idle_worker_whose_place_does_not_help_stays() -> None:
@@ -138,11 +150,11 @@ def test_a_busy_worker_is_never_evicted() -> None:
 
 def test_a_card_is_given_by_memory_alone_and_one_core_feeds_each_worker() -> None:
     there = [tenant(f"w-{n}", 1, device="cuda:0") for n in range(8)]
-    assert admit(wants(2, cores=3), card(4), there) == Decision(Grant("cuda:0", 2 * GIB, 1), ())
+    assert admit(wants(2, cores=3), card(4), there) == Decision(granted(2, 1, "cuda:0"), ())
     assert refused(wants(5), card(4), *there).reason == "INSUFFICIENT_MEMORY"
 
 
 def test_the_workers_of_other_devices_do_not_count() -> None:
     elsewhere = tenant("w-1", 60, cores=4, device="cuda:0", resident_gib=0, idle_since_s=0)
-    assert admit(wants(1), cpu(1), [elsewhere]) == Decision(Grant("cpu:0", GIB, 4), ())
+    assert admit(wants(1), cpu(1), [elsewhere]) == Decision(granted(1, 4), ())
     assert "0.0 GiB are free" in str(refused(wants(1), cpu(0), elsewhere))

@@ -1,8 +1,11 @@
+"""Conversations as prompts, by templates like those that models have."""
+
+import json
+
 import pytest
 
 from rbee_shared.errors import InvalidArgumentError
-from rbee_worker import chat_template
-from rbee_worker.chat_template import ChatTemplate, ChatTemplateError
+from rbee_worker.text.chat_template import TEMPLATE_CHARS_MAX, ChatTemplate, ChatTemplateError
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 CHATML = (
@@ -30,33 +33,29 @@ def test_a_template_may_refuse() -> None:
         render("{{ raise_exception('no system please') }}")
 
 
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{{ messages.append(1) }}",
-        "{{ cycler.__init__.__globals__ }}",
-        "{% for i in range(10000000) %}x{% endfor %}",
-        "{{ 1 / 0 }}",
-        "{{ messages[7].content }}",
-        "{{ unknown() }}",
-        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
-        "{{ messages | tojson(7) }}",
-    ],
-)
-def test_a_hostile_template_is_refused_and_nothing_else_happens(hostile: str) -> None:
-    with pytest.raises(ChatTemplateError):
-        render(hostile)
+@pytest.mark.parametrize("source", ["{% for %}", "{{ 1 +", "{% if 1 %}", "{% other %}"])
+def test_a_malformed_template_is_refused_before_anybody_uses_it(source: str) -> None:
+    template = ChatTemplate(source)
+    with pytest.raises(ChatTemplateError, match=r"malformed: .* in line 1"):
+        template.check()
 
 
-def test_a_malformed_or_huge_template_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ChatTemplateError, match="malformed"):
-        ChatTemplate("{% for %}")
+def test_a_huge_template_is_refused() -> None:
     with pytest.raises(ChatTemplateError, match="characters"):
-        ChatTemplate("x" * (chat_template.TEMPLATE_CHARS_MAX + 1))
-    monkeypatch.setattr(chat_template, "RENDERED_CHARS_MAX", 100)
-    with pytest.raises(ChatTemplateError, match="over 100"):
-        render("{% for i in range(1000) %}{{ messages }}{% endfor %}")
+        ChatTemplate("x" * (TEMPLATE_CHARS_MAX + 1))
+
+
+def test_a_template_that_fails_says_where_and_why() -> None:
+    with pytest.raises(ChatTemplateError, match="UndefinedError in line 2: 'other' is undefined"):
+        render("a\n{{ other() }}")
+
+
+def test_tools_are_given_to_the_template_and_none_are_none() -> None:
+    template = ChatTemplate("{{ 'no' if tools is none else tools | tojson }}")
+    tool = {"type": "function", "function": {"name": "look"}}
+    assert template.render(MESSAGES, bos_token="", eos_token="") == "no"
+    told = template.render(MESSAGES, tools=[tool], bos_token="", eos_token="")
+    assert json.loads(told) == [tool]
 
 
 GEMMA = (  # roles renamed, the first message part of the second, an order that is checked

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rbee_hive.models import description as heard
 from rbee_worker.description import FILE_NAME, ModelDamagedError, ModelDescription
 
 BEE = ModelDescription(
@@ -29,11 +30,20 @@ BEE = ModelDescription(
 )
 
 
-@pytest.mark.parametrize("bee", [BEE, replace(BEE, bos_token_id=1, chat_template=None)])
+@pytest.mark.parametrize(
+    "bee", [BEE, replace(BEE, bos_token_id=1, chat_template=None), replace(BEE, kv_value_bytes=1)]
+)
 def test_what_is_written_is_read_back(bee: ModelDescription, tmp_path: Path) -> None:
     bee.write(tmp_path)
     assert ModelDescription.read(tmp_path) == bee
     assert [each.name for each in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_a_hive_reads_what_is_written(tmp_path: Path) -> None:
+    BEE.write(tmp_path)
+    found = heard.read(tmp_path)
+    assert (found.name, found.kv_value_bytes) == (BEE.name, BEE.kv_value_bytes)
+    assert found.has_chat_template
 
 
 def test_a_missing_file_is_damage_with_a_hint(tmp_path: Path) -> None:
@@ -59,6 +69,7 @@ def test_what_is_no_description_is_damage(text: str, tmp_path: Path) -> None:
         ("eos_token_ids", ["2"]),
         ("add_bos", 1),
         ("chat_template", 7),
+        ("kv_value_bytes", 3),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_named(key: str, value: Any, tmp_path: Path) -> None:
@@ -69,7 +80,7 @@ def test_a_value_of_the_wrong_kind_is_named(key: str, value: Any, tmp_path: Path
         ModelDescription.read(tmp_path)
 
 
-@pytest.mark.parametrize("form", [0, 1, "2"])
+@pytest.mark.parametrize("form", [0, 2, "3"])
 def test_another_format_is_refused(form: Any, tmp_path: Path) -> None:
     BEE.write(tmp_path)
     found = json.loads((tmp_path / FILE_NAME).read_text())

@@ -12,7 +12,7 @@ import tokenizers as untyped_tokenizers
 
 from rbee_worker.describe.describe import describe
 from rbee_worker.description import ModelDescription
-from rbee_worker.tokenizer import Tokenizer
+from rbee_worker.text.tokenizer import Tokenizer
 from tests.model.exporters import Form
 from tests.tiny_hub import TinyHub, edit
 from tests.tiny_llama import TinyLlama, vocabulary
@@ -42,7 +42,7 @@ def test_a_folder_is_described_as_the_converter_would(form: Form, hub: TinyHub) 
     assert (found.layout, found.graph) == GRAPHS[form]
     for key in (
         *("name", "architecture", "quantization", "licence", "layers", "heads", "kv_heads"),
-        *("head_dim", "hidden_size", "vocab_size", "context_length", "kv_value_bytes"),
+        *("head_dim", "hidden_size", "vocab_size", "context_length"),
         *("bos_token_id", "add_bos", "chat_template"),
     ):
         assert getattr(found, key) == getattr(own, key), key

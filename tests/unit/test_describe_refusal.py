@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rbee_shared.errors import FailedPreconditionError, InvalidArgumentError, RbeeError
-from rbee_worker.chat_template import ChatTemplateError
 from rbee_worker.describe.describe import describe
+from rbee_worker.text.chat_template import ChatTemplateError
 from tests.model.exporters import Form
 from tests.tiny_hub import TinyHub, edit
 from tests.tiny_llama import TinyLlama

@@ -3,13 +3,13 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pynvml as untyped_pynvml
 import pytest
 
 from rbee_hive import devices
 from rbee_hive.devices import CPU, CUDA, Device, detect, device_id, device_named
 from rbee_shared.errors import DeviceNotFoundError
+from rbee_shared.machine import usable_memory
 
 pynvml: Any = untyped_pynvml
 
@@ -60,7 +60,7 @@ def test_a_machine_without_cards_lists_its_processor(monkeypatch: pytest.MonkeyP
     [found] = detect()
     assert (found.id, found.kind, found.compute_capability) == ("cpu:0", CPU, "")
     assert found.name
-    assert found.memory_bytes == psutil.virtual_memory().total
+    assert found.memory_bytes == usable_memory().total_bytes
     assert 0 < found.free_memory_bytes <= found.memory_bytes
     assert 1 <= found.cores <= (os.cpu_count() or 1)
 

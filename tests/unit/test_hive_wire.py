@@ -7,8 +7,9 @@ from rbee.v1 import device_pb2, worker_pb2
 from rbee_hive.devices import Device
 from rbee_hive.wire import device_to_proto, worker_to_proto
 from rbee_hive.workers.admission import Grant, Tenant
+from rbee_hive.workers.spec import Spec
 from rbee_hive.workers.states import WorkerState
-from rbee_hive.workers.worker import Spec, Worker, WorkerDiedError
+from rbee_hive.workers.worker import Worker, WorkerDiedError
 from rbee_shared.contracts import wire
 from rbee_shared.errors import ModelNotFoundError
 
@@ -18,7 +19,7 @@ SPEC = Spec(
     alias="tiny",
     folder=Path("/models/m"),
     socket=Path("/run/worker-w-3f9a2c.sock"),
-    grant=Grant("cpu:0", 2_000, 3),
+    grant=Grant("cpu:0", 2_000, 3, slots=4, slot_bytes=100),
     context_length=512,
     keep_alive_s=90.5,
 )
@@ -62,7 +63,7 @@ def test_a_worker_that_starts() -> None:
         cores=3,
         reserved_memory_bytes=2_000,
         context_length=512,
-        load=worker_pb2.WorkerLoad(),
+        load=worker_pb2.WorkerLoad(slots=4),
         create_time=wire.timestamp(mine.create_time_s),
         keep_alive=wire.duration(90.5),
     )

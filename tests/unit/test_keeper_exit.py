@@ -100,7 +100,7 @@ def test_what_is_like_no_command_points_to_the_help(capsys: Captured, typed: str
         ("run m hi --timeout soon", "invalid value for `--timeout`: a duration is like"),
         ("run m hi -t warm", "`warm` is not a number"),
         ("run m hi --seed 99999999999999999999", "is not from -9223372036854775807"),
-        ("run m hi --max-tokens 4294967296", "4294967296 is not from 0 to 2147483647"),
+        ("run m hi --max-tokens 4294967296", "4294967296 is not from 1 to 2147483647"),
         ("worker spawn m --cores x", "`x` is not a whole number"),
         ("worker spawn m --context 4294967296", "`--context`"),
         ("worker logs w --lines 4294967296", "`--lines`"),

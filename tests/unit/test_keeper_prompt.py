@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from rbee_keeper.commands.run import joined, read_stdin
+from rbee_keeper.prompt import joined, read_stdin
 from rbee_shared.errors import InvalidArgumentError
 from rbee_shared.limits import PROMPT_CHARS_MAX
 from tests.terminal import Terminal

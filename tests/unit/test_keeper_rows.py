@@ -13,6 +13,15 @@ def test_a_worker_that_never_expires_has_no_keep_alive() -> None:
     assert worker_row(worker)["keep_alive_s"] == 90.5
 
 
+def test_a_worker_is_told_by_how_busy_it_is() -> None:
+    load = worker_pb2.WorkerLoad(
+        running=3, waiting=2, slots=16, tokens_per_second=99.96, kv_cache_usage=0.1234
+    )
+    row = worker_row(worker_pb2.Worker(load=load))
+    assert (row["running"], row["slots"], row["waiting"]) == (3, 16, 2)
+    assert (row["tokens_per_second"], row["kv_cache_percent"]) == (100.0, 12.3)
+
+
 def test_an_empty_message_is_a_row_too() -> None:
     assert worker_row(worker_pb2.Worker())["state"] == "unspecified"
     assert model_row(model_pb2.Model())["state"] == "unspecified"

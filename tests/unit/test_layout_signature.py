@@ -8,7 +8,7 @@ import pytest
 
 from rbee_shared.errors import UnimplementedError
 from rbee_worker.layouts.graph_file import GraphFile
-from rbee_worker.layouts.signature import Signature, Style, signature_of
+from rbee_worker.layouts.signature import Signature, Style, Told, signature_of
 
 onnx: Any = untyped_onnx
 make: Any = onnx.helper
@@ -59,7 +59,7 @@ def test_grouped_query_attention_is_run_in_one_buffer(tmp_path: Path) -> None:
     assert found.style is Style.SHARED
     assert (found.layers, found.kv_heads, found.head_dim, found.vocab_size) == (1, 2, 16, 300)
     assert found.kinds == {"input_ids": "int64", "attention_mask": "int64"}
-    assert found.puts_out_all
+    assert found.logits is Told.ALL
 
 
 def test_a_past_that_something_else_reads_is_not_shared(tmp_path: Path) -> None:
@@ -91,13 +91,14 @@ def test_an_input_of_the_hub_is_kept_with_its_type(
     declared.inputs[name] = value
     found = declared.signature(tmp_path)
     assert found.kinds[name] == {INT64: "int64", INT32: "int32"}[value[0]]
-    assert found.puts_out_all == (name != "num_logits_to_keep")
+    is_asked = name == "num_logits_to_keep"
+    assert found.logits is (Told.ASKED if is_asked else Told.ALL)
 
 
 def test_a_graph_may_put_out_the_last_logits_by_itself(tmp_path: Path) -> None:
     declared = Declared()
     declared.outputs["logits"] = (FLOAT16, ["b", 1, 300])
-    assert not declared.signature(tmp_path).puts_out_all
+    assert declared.signature(tmp_path).logits is Told.LAST
 
 
 @pytest.mark.parametrize("sizes", [["b", "h", "p", "d"], [-1, -1, -1, -1]])
@@ -162,3 +163,37 @@ def test_half_of_our_own_inputs_are_not_enough(tmp_path: Path) -> None:
     del declared.inputs["attention_mask"]
     declared.inputs["seqlens_k"] = (INT32, ["b"])
     assert "`logit_pos`, `total_len`" in declared.refusal(tmp_path)
+
+
+def own() -> Declared:
+    declared = Declared()
+    del declared.inputs["attention_mask"]
+    declared.inputs |= {
+        "seqlens_k": (INT32, ["b"]),
+        "total_len": (INT32, SCALAR),
+        "logit_pos": (INT64, ["n"]),
+    }
+    declared.outputs["logits"] = (FLOAT, ["n", 300])
+    return declared
+
+
+def test_a_cache_of_int8_is_of_our_layout(tmp_path: Path) -> None:
+    declared = own()
+    for part in PARTS:
+        declared.inputs[f"past_key_values.0.{part}"] = (INT8, CACHE)
+    found = declared.signature(tmp_path)
+    assert (found.style, found.cache_kind, found.logits) == (Style.OWN, "int8", Told.ASKED)
+
+
+def test_hidden_states_of_our_layout_are_known(tmp_path: Path) -> None:
+    declared = own()
+    assert not declared.signature(tmp_path).has_hidden
+    declared.outputs["hidden_states"] = (FLOAT, ["b", "s", 64])
+    found = declared.signature(tmp_path)
+    assert (found.has_hidden, found.hidden_size) == (True, 64)
+
+
+def test_hidden_states_of_another_form_are_refused(tmp_path: Path) -> None:
+    declared = own()
+    declared.outputs["hidden_states"] = (FLOAT, ["b", 64])
+    assert "of 2 dimensions are not known: `hidden_states`" in declared.refusal(tmp_path)

@@ -1,7 +1,7 @@
 import pytest
 
-from rbee.v1 import inference_pb2, job_pb2, narration_pb2
-from rbee_shared.jobs.merge import fold, gather, is_ended, without_texts
+from rbee.v1 import inference_pb2, job_pb2, narration_pb2, operation_pb2
+from rbee_shared.jobs.merge import fold, gather, holds_text, is_ended, without_texts
 from rbee_shared.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, MERGED_TOKENS_MAX
 
 Events = list[job_pb2.JobEvent]
@@ -179,6 +179,30 @@ def test_merged_tokens_that_say_more_than_was_asked_for_say_so() -> None:
     (inside,) = gather([merged], 0, after=5)
     (later,) = gather([merged], 0, after=2)
     assert [event.first_sequence for event in (whole, inside, later)] == [5, 5, 3]
+
+
+def test_a_result_stays_without_what_was_made_of_the_prompt() -> None:
+    infer = operation_pb2.InferResult(seed=7)
+    call = inference_pb2.ToolCall(id="c", name="f", arguments="secret")
+    infer.finishes.add(reason=inference_pb2.FINISH_REASON_TOOL_CALLS, tool_calls=[call])
+    embed = operation_pb2.EmbedResult(model="m")
+    embed.embeddings.add(values=[1.0])
+    called = job_pb2.JobEvent(sequence=1, result=operation_pb2.Result(infer=infer))
+    vectors = job_pb2.JobEvent(sequence=2, result=operation_pb2.Result(embed=embed))
+    plain = job_pb2.JobEvent(
+        sequence=3, result=operation_pb2.Result(infer=operation_pb2.InferResult(seed=8))
+    )
+    assert [holds_text(each) for each in (called, vectors, plain, told(4))] == [
+        *(True, True),
+        *(False, False),
+    ]
+    kept = without_texts([called, vectors, plain])
+    assert kept[0].result.infer.finishes[0].tool_calls[0] == inference_pb2.ToolCall(
+        id="c", name="f"
+    )
+    assert kept[1].result.embed == operation_pb2.EmbedResult(model="m")
+    assert kept[2] is plain
+    assert vectors.result.embed.embeddings
 
 
 def test_one_narration_takes_the_place_of_all_tokens() -> None:

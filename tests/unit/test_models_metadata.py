@@ -197,7 +197,7 @@ def test_the_largest_model_fits_into_a_message() -> None:
 def described(**values: object) -> bytes:
     """Return an `rbee.json`."""
     named = {"parameters": 1, "chat_template": None, **asdict(MODEL.description)}
-    return json.dumps({"format": 2, **named, **values}).encode()
+    return json.dumps({"format": description.FORMAT, **named, **values}).encode()
 
 
 def test_a_description_is_read_by_key() -> None:

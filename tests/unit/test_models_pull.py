@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rbee_hive.models.description import FORMAT
 from rbee_hive.models.metadata import StoredModel
 from rbee_hive.models.store import PULLS_MAX, ModelStore, opened_store
 from rbee_hive.models.wire import pulling_to_proto
@@ -23,7 +24,7 @@ from rbee_shared.narration.narrate import narrate
 from tests.stores import names, tools
 
 DESCRIPTION = {
-    "format": 2,
+    "format": FORMAT,
     "name": "Tiny",
     "architecture": "llama",
     "quantization": "int8-block32",

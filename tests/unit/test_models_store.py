@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rbee_hive.models.description import FORMAT
 from rbee_hive.models.metadata import MetadataDamagedError
 from rbee_hive.models.store import ModelInUseError, opened_store
 from rbee_shared.errors import (
@@ -19,7 +20,7 @@ from tests.stores import names, telling, tools
 
 GGUF = b"GGUF" + bytes(range(256)) * 16
 DESCRIPTION = {
-    "format": 2,
+    "format": FORMAT,
     "name": "Tiny",
     "architecture": "llama",
     "quantization": "int8-block32",

@@ -143,6 +143,32 @@ async def test_no_token_is_left_an_hour_after_its_job(tmp_path: Path) -> None:
             assert humans(await followed(entry.log)).count(FORGOTTEN) == 1
 
 
+def telling_result() -> operation_pb2.Result:
+    result = operation_pb2.Result()
+    call = inference_pb2.ToolCall(id="c-1", name="find", arguments=TELLING)
+    result.infer.finishes.add(tool_calls=[call])
+    return result
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_no_argument_of_a_call_is_left_once_texts_are_forgotten(
+    tmp_path: Path, *, private: bool
+) -> None:
+    file = tmp_path / "j"
+    async with held_journal(file) as held:
+        held.registry.kept_s = JOURNAL_KEPT_S
+        entry, log = held.begin("j-1", private=private)
+        log.result(telling_result())
+        held.end(entry, log)
+        await held.settled()
+        assert (TELLING.encode() in bytes_of(file)) != private
+        await tidy(held.journal, held.registry, time() + TEXT_KEPT_S + 60)
+        assert TELLING.encode() not in bytes_of(file)
+        story = await followed(entry.log)
+        [result] = [event.result.infer for event in story if event.HasField("result")]
+        assert result.finishes[0].tool_calls[0].name == "find"
+
+
 async def test_nothing_of_a_dropped_job_is_left(tmp_path: Path) -> None:
     file = tmp_path / "j"
     async with held_journal(file) as held:

@@ -10,12 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from rbee_worker import session as session_file
+from rbee_worker.compute_error import ComputeError
 from rbee_worker.describe.describe import describe
 from rbee_worker.description import ModelDamagedError, ModelDescription
 from rbee_worker.device import Device
 from rbee_worker.layouts.folder import OutsideFolderError
 from rbee_worker.layouts.signature import Style
-from rbee_worker.session import ComputeError, Session
+from rbee_worker.session import Session
 from tests.model.exporters import Form
 from tests.tiny_hub import TinyHub
 from tests.tiny_llama import TinyLlama, vocabulary
@@ -37,7 +38,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> TinyHub:
 
 def opened(folder: Path, *, max_len: int = MAX_LEN) -> Session:
     description = ModelDescription.read(folder)
-    return Session(folder, description, device=CPU, threads=1, max_len=max_len)
+    return Session(folder, description, device=CPU, threads=1, max_len=max_len, slots=2)
 
 
 def some_tokens(count: int, *, seed: int = 3) -> list[int]:
@@ -50,7 +51,7 @@ def rows(session: Session, tokens: list[int], *cuts: int) -> Floats:
     begins = [0, *ends]
     return np.array(
         [
-            session.forward(tokens[begin:end], begin).copy()
+            session.prefill(0, tokens[begin:end], begin)[0].copy()
             for begin, end in zip(begins, ends, strict=False)
         ]
     )
@@ -79,10 +80,10 @@ def test_every_layout_says_the_same(
 
 
 def test_our_own_layout_says_nearly_the_same(hub: TinyHub, plain: Floats) -> None:
-    session = opened(hub.own)  # its activations are of 8 bits
+    session = opened(hub.own)  # its activations, keys and values are of 8 bits
     assert session.style is Style.OWN
     found = rows(session, some_tokens(60), 25, 50)
-    assert np.abs(found - plain).mean() < 0.02
+    assert np.abs(found - plain).mean() < 0.04
     assert (found.argmax(axis=-1) == plain.argmax(axis=-1)).mean() > 0.8
 
 
@@ -129,8 +130,8 @@ def test_a_sequence_goes_on_from_any_token_that_it_holds(form: Form, hub: TinyHu
     describe(folder)
     tokens, session = some_tokens(40), opened(folder)
     expected = rows(session, tokens, 20)
-    found = session.forward(tokens[30:31], 30)
-    np.testing.assert_allclose(found, expected[30 - 19], atol=EXACT)
+    found = session.prefill(0, tokens[30:31], 30)
+    np.testing.assert_allclose(found[0], expected[30 - 19], atol=EXACT)
 
 
 @pytest.mark.parametrize("form", Form)
@@ -149,9 +150,10 @@ def test_a_run_is_cut_where_its_logits_would_fill_the_memory(
     folder = hub.folder(Form.GENAI)
     describe(folder)
     tokens = some_tokens(50)
-    whole = opened(folder).forward(tokens, 0)
+    whole = opened(folder).prefill(0, tokens, 0, logit_count=20)
     monkeypatch.setattr(session_file, "LOGIT_BYTES_MAX", len(vocabulary()) * 4 * 7)
-    np.testing.assert_allclose(opened(folder).forward(tokens, 0), whole, atol=EXACT)
+    found = opened(folder).prefill(0, tokens, 0, logit_count=20)
+    np.testing.assert_allclose(found, whole, atol=EXACT)
 
 
 @pytest.mark.parametrize("form", Form)
@@ -159,10 +161,10 @@ def test_a_run_that_fails_leaves_a_session_that_works(form: Form, hub: TinyHub) 
     folder = hub.folder(form)
     describe(folder)
     session, tokens = opened(folder, max_len=200), some_tokens(20)
-    expected = session.forward(tokens, 0).copy()
+    expected = session.prefill(0, tokens, 0).copy()
     with pytest.raises(ComputeError):  # beyond the 128 positions of the model
-        session.forward(some_tokens(150), 20)
-    np.testing.assert_array_equal(session.forward(tokens, 0), expected)
+        session.prefill(0, some_tokens(150), 20)
+    np.testing.assert_array_equal(session.prefill(0, tokens, 0), expected)
 
 
 def test_a_graph_that_is_not_the_described_one_is_refused(hub: TinyHub, tmp_path: Path) -> None:
@@ -170,7 +172,7 @@ def test_a_graph_that_is_not_the_described_one_is_refused(hub: TinyHub, tmp_path
     other = TinyHub(tmp_path, TinyLlama(layers=1)).folder(Form.WEB)
     description = describe(folder)
     with pytest.raises(ModelDamagedError, match="with layers 2, it has 1"):
-        Session(other, description, device=CPU, threads=1, max_len=16)
+        Session(other, description, device=CPU, threads=1, max_len=16, slots=1)
 
 
 def test_a_graph_that_points_out_of_its_folder_since_is_refused(hub: TinyHub) -> None:

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from rbee_worker.stop import StopStrings
+from rbee_worker.text.stop_strings import StopStrings
 
 
 def feed(stops: list[str], pieces: list[str]) -> tuple[str, str]:
@@ -34,22 +34,62 @@ def test_the_first_of_several_ends_it() -> None:
     assert feed(["three", "two"], ["one two three"]) == ("one ", "two")
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_cutting_the_text_differently_changes_nothing(seed: int) -> None:
-    dice = random.Random(seed)
-    text = "".join(dice.choice("ab") for _ in range(40))
-    stops = ["".join(dice.choice("ab") for _ in range(dice.randint(2, 6))) for _ in range(2)]
+def first_stop(text: str, stops: list[str]) -> tuple[int, str] | None:
+    """Where the answer ends and by what, the plain way: complete first, then the longest."""
+    for end in range(1, len(text) + 1):
+        found = [stop for stop in stops if text[:end].endswith(stop)]
+        if found:
+            stop = max(found, key=len)
+            return end - len(stop), stop
+    return None
+
+
+def pieces_of(text: str, dice: random.Random) -> list[str]:
     pieces: list[str] = []
-    rest = text
-    while rest:
+    while text:
         length = dice.randint(1, 5)
-        pieces.append(rest[:length])
-        rest = rest[length:]
-    places = [text.find(stop) + len(stop) for stop in stops if stop in text]
-    answer, found = feed(stops, pieces)
-    if not places:
-        assert (answer, found) == (text, "")
-    else:
-        assert found in stops
-        assert text.startswith(answer + found)
-        assert not any(stop in answer for stop in stops)
+        pieces.append(text[:length])
+        text = text[length:]
+    return pieces
+
+
+@pytest.mark.parametrize("letters", ["ab", "abc", "aé\U0001f41d\u0301"])
+@pytest.mark.parametrize("seed", range(100))
+def test_the_stop_string_that_is_complete_first_ends_the_answer(seed: int, letters: str) -> None:
+    dice = random.Random(seed)
+    text = "".join(dice.choices(letters, k=60))
+    stops = [
+        "".join(dice.choices(letters, k=dice.randint(2, 7))) for _ in range(dice.randint(1, 16))
+    ]
+    place, stop = first_stop(text, stops) or (len(text), "")
+    for _ in range(5):
+        assert feed(stops, pieces_of(text, dice)) == (text[:place], stop)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_no_more_is_held_back_than_could_become_a_stop_string(seed: int) -> None:
+    dice = random.Random(seed)
+    stops = ["".join(dice.choices("ab", k=dice.randint(6, 9))) for _ in range(3)]
+    watcher, text, sure = StopStrings(stops), "", ""
+    for piece in pieces_of("".join(dice.choices("ab", k=60)), dice):
+        text, sure = text + piece, sure + watcher.push(piece)
+        if watcher.found:
+            return
+        held = text[len(sure) :]
+        ends = [text[at:] for at in range(len(text)) if any(s.startswith(text[at:]) for s in stops)]
+        assert held == max(ends, key=len, default="")
+
+
+def test_a_stop_string_within_another_ends_the_answer_before_it() -> None:
+    assert feed(["abcde", "bcd"], ["xabcde"]) == ("xa", "bcd")
+    assert feed(["bcd", "abcd"], ["xabcd"]) == ("x", "abcd")
+
+
+def test_after_the_stop_string_nothing_comes() -> None:
+    watcher = StopStrings(["b"])
+    assert watcher.push("abc") == "a"
+    assert (watcher.push("d"), watcher.flush(), watcher.found) == ("", "", "b")
+
+
+def test_without_stop_strings_everything_comes_at_once() -> None:
+    assert StopStrings([]).push("abc") == "abc"

@@ -10,7 +10,7 @@ from rbee_worker.convert.gguf import GgufFile
 from rbee_worker.convert.tokenizer import to_json
 from rbee_worker.convert.vocabulary import vocabulary_of
 from rbee_worker.description import ModelDamagedError
-from rbee_worker.token_text import TextStream, TokenText
+from rbee_worker.text.token_text import TextStream, TokenText
 from tests.texts import TEXTS, noise
 from tests.tiny_llama import TinyLlama
 from tests.tiny_vocabulary import sentence_piece

@@ -25,35 +25,43 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rbee/v1/inference.proto\x12\x07rbee.v1\x1a\x1egoogle/protobuf/duration.proto\"7\n\x07Message\x12\x1b\n\x04role\x18\x01 \x01(\x0e\x32\r.rbee.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"2\n\x0c\x43onversation\x12\"\n\x08messages\x18\x01 \x03(\x0b\x32\x10.rbee.v1.Message\"+\n\tLogitBias\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x0c\n\x04\x62ias\x18\x02 \x01(\x02\"S\n\x0eResponseFormat\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12\x0f\n\x05regex\x18\x02 \x01(\tH\x00\x12\x11\n\x07grammar\x18\x03 \x01(\tH\x00\x42\x06\n\x04kind\"\xf2\x04\n\x0eSamplingParams\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x04\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x06 \x01(\x05H\x05\x88\x01\x01\x12\x17\n\nmin_tokens\x18\x07 \x01(\x05H\x06\x88\x01\x01\x12\x0c\n\x04stop\x18\x08 \x03(\t\x12\x16\n\x0estop_token_ids\x18\t \x03(\x05\x12\x12\n\nignore_eos\x18\n \x01(\x08\x12\x1f\n\x12repetition_penalty\x18\x0b \x01(\x02H\x07\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x0c \x01(\x02H\x08\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\r \x01(\x02H\t\x88\x01\x01\x12(\n\x0clogit_biases\x18\x0e \x03(\x0b\x32\x12.rbee.v1.LogitBias\x12\x15\n\x08logprobs\x18\x0f \x01(\x05H\n\x88\x01\x01\x12\x0e\n\x01n\x18\x10 \x01(\x05H\x0b\x88\x01\x01\x12\x30\n\x0fresponse_format\x18\x11 \x01(\x0b\x32\x17.rbee.v1.ResponseFormatB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x07\n\x05_seedB\r\n\x0b_max_tokensB\r\n\x0b_min_tokensB\x15\n\x13_repetition_penaltyB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penaltyB\x0b\n\t_logprobsB\x04\n\x02_n\"?\n\x0cTokenLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\x0c\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"^\n\x08Logprobs\x12%\n\x06\x63hosen\x18\x01 \x01(\x0b\x32\x15.rbee.v1.TokenLogprob\x12+\n\x0c\x61lternatives\x18\x02 \x03(\x0b\x32\x15.rbee.v1.TokenLogprob\"a\n\nCompletion\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\x12#\n\x08logprobs\x18\x03 \x03(\x0b\x32\x11.rbee.v1.Logprobs\x12\r\n\x05index\x18\x04 \x01(\x05\"\xef\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x15\n\rcached_tokens\x18\x03 \x01(\x05\x12\x31\n\x0equeue_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x14\x66irst_token_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0etotal_duration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"L\n\x06\x46inish\x12\r\n\x05index\x18\x01 \x01(\x05\x12%\n\x06reason\x18\x02 \x01(\x0e\x32\x15.rbee.v1.FinishReason\x12\x0c\n\x04stop\x18\x03 \x01(\t*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04*\x9a\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rbee/v1/inference.proto\x12\x07rbee.v1\x1a\x1egoogle/protobuf/duration.proto\"=\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nparameters\x18\x03 \x01(\t\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"t\n\x07Message\x12\x1b\n\x04role\x18\x01 \x01(\x0e\x32\r.rbee.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12%\n\ntool_calls\x18\x03 \x03(\x0b\x32\x11.rbee.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x04 \x01(\t\"\x8d\x01\n\x0c\x43onversation\x12\"\n\x08messages\x18\x01 \x03(\x0b\x32\x10.rbee.v1.Message\x12\x1c\n\x05tools\x18\x02 \x03(\x0b\x32\r.rbee.v1.Tool\x12(\n\x0btool_choice\x18\x03 \x01(\x0e\x32\x13.rbee.v1.ToolChoice\x12\x11\n\ttool_name\x18\x04 \x01(\t\"+\n\tLogitBias\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x0c\n\x04\x62ias\x18\x02 \x01(\x02\"\x1a\n\x07\x43hoices\x12\x0f\n\x07options\x18\x01 \x03(\t\"x\n\x0eResponseFormat\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12\x0f\n\x05regex\x18\x02 \x01(\tH\x00\x12\x11\n\x07grammar\x18\x03 \x01(\tH\x00\x12#\n\x07\x63hoices\x18\x04 \x01(\x0b\x32\x10.rbee.v1.ChoicesH\x00\x42\x06\n\x04kind\"\xf2\x04\n\x0eSamplingParams\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x04\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x06 \x01(\x05H\x05\x88\x01\x01\x12\x17\n\nmin_tokens\x18\x07 \x01(\x05H\x06\x88\x01\x01\x12\x0c\n\x04stop\x18\x08 \x03(\t\x12\x16\n\x0estop_token_ids\x18\t \x03(\x05\x12\x12\n\nignore_eos\x18\n \x01(\x08\x12\x1f\n\x12repetition_penalty\x18\x0b \x01(\x02H\x07\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x0c \x01(\x02H\x08\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\r \x01(\x02H\t\x88\x01\x01\x12(\n\x0clogit_biases\x18\x0e \x03(\x0b\x32\x12.rbee.v1.LogitBias\x12\x15\n\x08logprobs\x18\x0f \x01(\x05H\n\x88\x01\x01\x12\x0e\n\x01n\x18\x10 \x01(\x05H\x0b\x88\x01\x01\x12\x30\n\x0fresponse_format\x18\x11 \x01(\x0b\x32\x17.rbee.v1.ResponseFormatB\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x07\n\x05_seedB\r\n\x0b_max_tokensB\r\n\x0b_min_tokensB\x15\n\x13_repetition_penaltyB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penaltyB\x0b\n\t_logprobsB\x04\n\x02_n\"?\n\x0cTokenLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\x0c\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"^\n\x08Logprobs\x12%\n\x06\x63hosen\x18\x01 \x01(\x0b\x32\x15.rbee.v1.TokenLogprob\x12+\n\x0c\x61lternatives\x18\x02 \x03(\x0b\x32\x15.rbee.v1.TokenLogprob\"a\n\nCompletion\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\x12#\n\x08logprobs\x18\x03 \x03(\x0b\x32\x11.rbee.v1.Logprobs\x12\r\n\x05index\x18\x04 \x01(\x05\"\xe5\x02\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x15\n\rcached_tokens\x18\x03 \x01(\x05\x12\x31\n\x0equeue_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x14\x66irst_token_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0etotal_duration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x37\n\x14inter_token_duration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12;\n\x18inter_token_duration_max\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"s\n\x06\x46inish\x12\r\n\x05index\x18\x01 \x01(\x05\x12%\n\x06reason\x18\x02 \x01(\x0e\x32\x15.rbee.v1.FinishReason\x12\x0c\n\x04stop\x18\x03 \x01(\t\x12%\n\ntool_calls\x18\x04 \x03(\x0b\x32\x11.rbee.v1.ToolCall*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04*\x9a\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x04*o\n\nToolChoice\x12\x1b\n\x17TOOL_CHOICE_UNSPECIFIED\x10\x00\x12\x14\n\x10TOOL_CHOICE_AUTO\x10\x01\x12\x14\n\x10TOOL_CHOICE_NONE\x10\x02\x12\x18\n\x14TOOL_CHOICE_REQUIRED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rbee.v1.inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1516
-  _globals['_ROLE']._serialized_end=1611
-  _globals['_FINISHREASON']._serialized_start=1614
-  _globals['_FINISHREASON']._serialized_end=1768
-  _globals['_MESSAGE']._serialized_start=68
-  _globals['_MESSAGE']._serialized_end=123
-  _globals['_CONVERSATION']._serialized_start=125
-  _globals['_CONVERSATION']._serialized_end=175
-  _globals['_LOGITBIAS']._serialized_start=177
-  _globals['_LOGITBIAS']._serialized_end=220
-  _globals['_RESPONSEFORMAT']._serialized_start=222
-  _globals['_RESPONSEFORMAT']._serialized_end=305
-  _globals['_SAMPLINGPARAMS']._serialized_start=308
-  _globals['_SAMPLINGPARAMS']._serialized_end=934
-  _globals['_TOKENLOGPROB']._serialized_start=936
-  _globals['_TOKENLOGPROB']._serialized_end=999
-  _globals['_LOGPROBS']._serialized_start=1001
-  _globals['_LOGPROBS']._serialized_end=1095
-  _globals['_COMPLETION']._serialized_start=1097
-  _globals['_COMPLETION']._serialized_end=1194
-  _globals['_USAGE']._serialized_start=1197
-  _globals['_USAGE']._serialized_end=1436
-  _globals['_FINISH']._serialized_start=1438
-  _globals['_FINISH']._serialized_end=1514
+  _globals['_ROLE']._serialized_start=2011
+  _globals['_ROLE']._serialized_end=2106
+  _globals['_FINISHREASON']._serialized_start=2109
+  _globals['_FINISHREASON']._serialized_end=2263
+  _globals['_TOOLCHOICE']._serialized_start=2265
+  _globals['_TOOLCHOICE']._serialized_end=2376
+  _globals['_TOOL']._serialized_start=68
+  _globals['_TOOL']._serialized_end=129
+  _globals['_TOOLCALL']._serialized_start=131
+  _globals['_TOOLCALL']._serialized_end=186
+  _globals['_MESSAGE']._serialized_start=188
+  _globals['_MESSAGE']._serialized_end=304
+  _globals['_CONVERSATION']._serialized_start=307
+  _globals['_CONVERSATION']._serialized_end=448
+  _globals['_LOGITBIAS']._serialized_start=450
+  _globals['_LOGITBIAS']._serialized_end=493
+  _globals['_CHOICES']._serialized_start=495
+  _globals['_CHOICES']._serialized_end=521
+  _globals['_RESPONSEFORMAT']._serialized_start=523
+  _globals['_RESPONSEFORMAT']._serialized_end=643
+  _globals['_SAMPLINGPARAMS']._serialized_start=646
+  _globals['_SAMPLINGPARAMS']._serialized_end=1272
+  _globals['_TOKENLOGPROB']._serialized_start=1274
+  _globals['_TOKENLOGPROB']._serialized_end=1337
+  _globals['_LOGPROBS']._serialized_start=1339
+  _globals['_LOGPROBS']._serialized_end=1433
+  _globals['_COMPLETION']._serialized_start=1435
+  _globals['_COMPLETION']._serialized_end=1532
+  _globals['_USAGE']._serialized_start=1535
+  _globals['_USAGE']._serialized_end=1892
+  _globals['_FINISH']._serialized_start=1894
+  _globals['_FINISH']._serialized_end=2009
 # @@protoc_insertion_point(module_scope)

@@ -266,7 +266,7 @@ class Job(_message.Message):
 
     @_builtins.property
     def placement(self) -> _placement_pb2.Placement:
-        """Where it was placed and why; set for `infer`. Output only."""
+        """Where it was placed and why; set for `infer` and `embed`. Output only."""
 
     def __init__(
         self,

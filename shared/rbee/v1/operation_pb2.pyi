@@ -347,6 +347,7 @@ class InferOperation(_message.Message):
     WORKER_ID_FIELD_NUMBER: _builtins.int
     KEEP_ALIVE_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
+    BEGUN_TOKEN_IDS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model: an alias or a reference. Needed."""
     prompt: _builtins.str
@@ -371,6 +372,12 @@ class InferOperation(_message.Message):
     def keep_alive(self) -> _duration_pb2.Duration:
         """How long a worker spawned for this lives on idle; unset: the hive's setting."""
 
+    @_builtins.property
+    def begun_token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Tokens of the answer that exist already, begun elsewhere with the same seed. The answer goes on
+        after them, and they are not sent again. With one answer only.
+        """
+
     def __init__(
         self,
         *,
@@ -383,10 +390,11 @@ class InferOperation(_message.Message):
         worker_id: _builtins.str = ...,
         keep_alive: _duration_pb2.Duration | None = ...,
         dry_run: _builtins.bool = ...,
+        begun_token_ids: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "input", b"input", "keep_alive", b"keep_alive", "prompt", b"prompt", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "device", b"device", "dry_run", b"dry_run", "hive", b"hive", "input", b"input", "keep_alive", b"keep_alive", "model", b"model", "prompt", b"prompt", "sampling", b"sampling", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun_token_ids", b"begun_token_ids", "conversation", b"conversation", "device", b"device", "dry_run", b"dry_run", "hive", b"hive", "input", b"input", "keep_alive", b"keep_alive", "model", b"model", "prompt", b"prompt", "sampling", b"sampling", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["conversation", "prompt"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
@@ -448,7 +456,9 @@ Global___InferResult: _TypeAlias = InferResult  # noqa: Y015
 
 @_typing.final
 class EmbedOperation(_message.Message):
-    """Turns texts into vectors."""
+    """Turns texts into vectors. Pulls the model and spawns a worker where none serves it. The vectors of
+    all texts come in one message: INVALID_ARGUMENT, with both numbers, where they do not fit.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -457,7 +467,7 @@ class EmbedOperation(_message.Message):
     HIVE_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The model. Needed."""
+    """The model: an alias or a reference. Needed."""
     hive: _builtins.str
     """The hive to run on; empty: the queen chooses."""
     device: _builtins.str
@@ -514,6 +524,16 @@ class EmbedResult(_message.Message):
 
     EMBEDDINGS_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    HIVE_FIELD_NUMBER: _builtins.int
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    PLACEMENT_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model, by full reference."""
+    hive: _builtins.str
+    """The hive that ran it."""
+    worker_id: _builtins.str
+    """The worker that ran it."""
     @_builtins.property
     def embeddings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Embedding]:
         """One a text."""
@@ -522,15 +542,23 @@ class EmbedResult(_message.Message):
     def usage(self) -> _inference_pb2.Usage:
         """What it cost."""
 
+    @_builtins.property
+    def placement(self) -> _placement_pb2.Placement:
+        """Where it was placed and why."""
+
     def __init__(
         self,
         *,
         embeddings: _abc.Iterable[Global___Embedding] | None = ...,
         usage: _inference_pb2.Usage | None = ...,
+        model: _builtins.str = ...,
+        hive: _builtins.str = ...,
+        worker_id: _builtins.str = ...,
+        placement: _placement_pb2.Placement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["placement", b"placement", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embeddings", b"embeddings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embeddings", b"embeddings", "hive", b"hive", "model", b"model", "placement", b"placement", "usage", b"usage", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -608,16 +636,20 @@ class SelfCheckOperation(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HIVE_FIELD_NUMBER: _builtins.int
+    MACHINE_FIELD_NUMBER: _builtins.int
     hive: _builtins.str
     """The hive to go through; empty: all."""
+    machine: _builtins.bool
+    """Look instead at what each hive's machine has to compute with, as `rbee doctor` does."""
     def __init__(
         self,
         *,
         hive: _builtins.str = ...,
+        machine: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hive", b"hive"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hive", b"hive", "machine", b"machine"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -632,22 +664,30 @@ class Check(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    HINT_FIELD_NUMBER: _builtins.int
+    HIVE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What was tried."""
     passed: _builtins.bool
     """Whether it holds."""
     detail: _builtins.str
     """What was seen."""
+    hint: _builtins.str
+    """What to do about it; where it passed, what would make it better. Empty: nothing."""
+    hive: _builtins.str
+    """The hive whose machine was looked at; else empty."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         passed: _builtins.bool = ...,
         detail: _builtins.str = ...,
+        hint: _builtins.str = ...,
+        hive: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "name", b"name", "passed", b"passed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "hint", b"hint", "hive", b"hive", "name", b"name", "passed", b"passed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1364,6 +1404,7 @@ class WorkerSpawnOperation(_message.Message):
     CORES_FIELD_NUMBER: _builtins.int
     CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
     KEEP_ALIVE_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model: an alias or a reference; pulled if it is not here. Needed."""
     hive: _builtins.str
@@ -1374,6 +1415,10 @@ class WorkerSpawnOperation(_message.Message):
     """Cores to grant; 0: what is free, at most what is useful."""
     context_length: _builtins.int
     """Tokens that its context shall hold; 0: what the model has, as far as memory allows."""
+    slots: _builtins.int
+    """Requests that it shall answer at once, each with a context of its own; 0: the hive's setting,
+    or as many as there is room for.
+    """
     @_builtins.property
     def keep_alive(self) -> _duration_pb2.Duration:
         """How long it lives on idle; unset: the hive's setting."""
@@ -1387,10 +1432,11 @@ class WorkerSpawnOperation(_message.Message):
         cores: _builtins.int = ...,
         context_length: _builtins.int = ...,
         keep_alive: _duration_pb2.Duration | None = ...,
+        slots: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["keep_alive", b"keep_alive"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_length", b"context_length", "cores", b"cores", "device", b"device", "hive", b"hive", "keep_alive", b"keep_alive", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_length", b"context_length", "cores", b"cores", "device", b"device", "hive", b"hive", "keep_alive", b"keep_alive", "model", b"model", "slots", b"slots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

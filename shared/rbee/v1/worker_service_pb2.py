@@ -27,7 +27,7 @@ from rbee.v1 import job_pb2 as rbee_dot_v1_dot_job__pb2
 from rbee.v1 import worker_pb2 as rbee_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crbee/v1/worker_service.proto\x12\x07rbee.v1\x1a\x17rbee/v1/inference.proto\x1a\x11rbee/v1/job.proto\x1a\x14rbee/v1/worker.proto\"\xc4\x01\n\x0fGenerateRequest\x12-\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x15.rbee.v1.ConversationH\x00\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12)\n\x08sampling\x18\x03 \x01(\x0b\x32\x17.rbee.v1.SamplingParams\x12\x17\n\x0f\x62\x65gun_token_ids\x18\x04 \x03(\x05\x12#\n\x08priority\x18\x05 \x01(\x0e\x32\x11.rbee.v1.PriorityB\x07\n\x05input\"5\n\x10GenerateResponse\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.rbee.v1.JobEvent\"\x14\n\x12WatchWorkerRequest\"f\n\x13WatchWorkerResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12!\n\x04load\x18\x02 \x01(\x0b\x32\x13.rbee.v1.WorkerLoad\x12\x1d\n\x15resident_memory_bytes\x18\x03 \x01(\x03\x32\x9e\x01\n\rWorkerService\x12\x41\n\x08Generate\x12\x18.rbee.v1.GenerateRequest\x1a\x19.rbee.v1.GenerateResponse0\x01\x12J\n\x0bWatchWorker\x12\x1b.rbee.v1.WatchWorkerRequest\x1a\x1c.rbee.v1.WatchWorkerResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crbee/v1/worker_service.proto\x12\x07rbee.v1\x1a\x17rbee/v1/inference.proto\x1a\x11rbee/v1/job.proto\x1a\x14rbee/v1/worker.proto\"\xc4\x01\n\x0fGenerateRequest\x12-\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x15.rbee.v1.ConversationH\x00\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12)\n\x08sampling\x18\x03 \x01(\x0b\x32\x17.rbee.v1.SamplingParams\x12\x17\n\x0f\x62\x65gun_token_ids\x18\x04 \x03(\x05\x12#\n\x08priority\x18\x05 \x01(\x0e\x32\x11.rbee.v1.PriorityB\x07\n\x05input\"5\n\x10GenerateResponse\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.rbee.v1.JobEvent\"\x1e\n\x0c\x45mbedRequest\x12\x0e\n\x06inputs\x18\x01 \x03(\t\"2\n\rEmbedResponse\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.rbee.v1.JobEvent\"\x14\n\x12WatchWorkerRequest\"f\n\x13WatchWorkerResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12!\n\x04load\x18\x02 \x01(\x0b\x32\x13.rbee.v1.WorkerLoad\x12\x1d\n\x15resident_memory_bytes\x18\x03 \x01(\x03\x32\xd8\x01\n\rWorkerService\x12\x41\n\x08Generate\x12\x18.rbee.v1.GenerateRequest\x1a\x19.rbee.v1.GenerateResponse0\x01\x12\x38\n\x05\x45mbed\x12\x15.rbee.v1.EmbedRequest\x1a\x16.rbee.v1.EmbedResponse0\x01\x12J\n\x0bWatchWorker\x12\x1b.rbee.v1.WatchWorkerRequest\x1a\x1c.rbee.v1.WatchWorkerResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,10 +38,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATEREQUEST']._serialized_end=304
   _globals['_GENERATERESPONSE']._serialized_start=306
   _globals['_GENERATERESPONSE']._serialized_end=359
-  _globals['_WATCHWORKERREQUEST']._serialized_start=361
-  _globals['_WATCHWORKERREQUEST']._serialized_end=381
-  _globals['_WATCHWORKERRESPONSE']._serialized_start=383
-  _globals['_WATCHWORKERRESPONSE']._serialized_end=485
-  _globals['_WORKERSERVICE']._serialized_start=488
-  _globals['_WORKERSERVICE']._serialized_end=646
+  _globals['_EMBEDREQUEST']._serialized_start=361
+  _globals['_EMBEDREQUEST']._serialized_end=391
+  _globals['_EMBEDRESPONSE']._serialized_start=393
+  _globals['_EMBEDRESPONSE']._serialized_end=443
+  _globals['_WATCHWORKERREQUEST']._serialized_start=445
+  _globals['_WATCHWORKERREQUEST']._serialized_end=465
+  _globals['_WATCHWORKERRESPONSE']._serialized_start=467
+  _globals['_WATCHWORKERRESPONSE']._serialized_end=569
+  _globals['_WORKERSERVICE']._serialized_start=572
+  _globals['_WORKERSERVICE']._serialized_end=788
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class WorkerServiceStub:
                 request_serializer=rbee_dot_v1_dot_worker__service__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=rbee_dot_v1_dot_worker__service__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.Embed = channel.unary_stream(
+                '/rbee.v1.WorkerService/Embed',
+                request_serializer=rbee_dot_v1_dot_worker__service__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=rbee_dot_v1_dot_worker__service__pb2.EmbedResponse.FromString,
+                _registered_method=True)
         self.WatchWorker = channel.unary_stream(
                 '/rbee.v1.WorkerService/WatchWorker',
                 request_serializer=rbee_dot_v1_dot_worker__service__pb2.WatchWorkerRequest.SerializeToString,
@@ -61,6 +66,16 @@ class WorkerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Embed(self, request, context):
+        """Turns texts into vectors. Narration comes as it is told; then a result, then a terminal state,
+        as in a job. The end of the call stops the work between two texts. INVALID_ARGUMENT: there is no
+        text, a text is longer than the context, or the vectors do not fit into one message, with both
+        numbers. RESOURCE_EXHAUSTED: its queue is full. UNIMPLEMENTED: the model has no vectors to give.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchWorker(self, request, context):
         """Sends the load at once, then on every change, and at least each second.
         """
@@ -75,6 +90,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=rbee_dot_v1_dot_worker__service__pb2.GenerateRequest.FromString,
                     response_serializer=rbee_dot_v1_dot_worker__service__pb2.GenerateResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_stream_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=rbee_dot_v1_dot_worker__service__pb2.EmbedRequest.FromString,
+                    response_serializer=rbee_dot_v1_dot_worker__service__pb2.EmbedResponse.SerializeToString,
             ),
             'WatchWorker': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchWorker,
@@ -110,6 +130,33 @@ class WorkerService:
             '/rbee.v1.WorkerService/Generate',
             rbee_dot_v1_dot_worker__service__pb2.GenerateRequest.SerializeToString,
             rbee_dot_v1_dot_worker__service__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rbee.v1.WorkerService/Embed',
+            rbee_dot_v1_dot_worker__service__pb2.EmbedRequest.SerializeToString,
+            rbee_dot_v1_dot_worker__service__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

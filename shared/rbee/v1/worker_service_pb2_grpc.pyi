@@ -39,6 +39,12 @@ class WorkerServiceStub:
     INVALID_ARGUMENT: sampling out of range, or a prompt longer than the context, with both
     numbers. RESOURCE_EXHAUSTED: its queue is full; a later try may work.
     """
+    Embed: _grpc.UnaryStreamMultiCallable[_worker_service_pb2.EmbedRequest, _worker_service_pb2.EmbedResponse]
+    """Turns texts into vectors. Narration comes as it is told; then a result, then a terminal state,
+    as in a job. The end of the call stops the work between two texts. INVALID_ARGUMENT: there is no
+    text, a text is longer than the context, or the vectors do not fit into one message, with both
+    numbers. RESOURCE_EXHAUSTED: its queue is full. UNIMPLEMENTED: the model has no vectors to give.
+    """
     WatchWorker: _grpc.UnaryStreamMultiCallable[_worker_service_pb2.WatchWorkerRequest, _worker_service_pb2.WatchWorkerResponse]
     """Sends the load at once, then on every change, and at least each second."""
 
@@ -52,6 +58,12 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     terminal state, as in a job. The end of the call stops the work between two steps.
     INVALID_ARGUMENT: sampling out of range, or a prompt longer than the context, with both
     numbers. RESOURCE_EXHAUSTED: its queue is full; a later try may work.
+    """
+    Embed: _aio.UnaryStreamMultiCallable[_worker_service_pb2.EmbedRequest, _worker_service_pb2.EmbedResponse]  # type: ignore[assignment]
+    """Turns texts into vectors. Narration comes as it is told; then a result, then a terminal state,
+    as in a job. The end of the call stops the work between two texts. INVALID_ARGUMENT: there is no
+    text, a text is longer than the context, or the vectors do not fit into one message, with both
+    numbers. RESOURCE_EXHAUSTED: its queue is full. UNIMPLEMENTED: the model has no vectors to give.
     """
     WatchWorker: _aio.UnaryStreamMultiCallable[_worker_service_pb2.WatchWorkerRequest, _worker_service_pb2.WatchWorkerResponse]  # type: ignore[assignment]
     """Sends the load at once, then on every change, and at least each second."""
@@ -69,6 +81,18 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         terminal state, as in a job. The end of the call stops the work between two steps.
         INVALID_ARGUMENT: sampling out of range, or a prompt longer than the context, with both
         numbers. RESOURCE_EXHAUSTED: its queue is full; a later try may work.
+        """
+
+    @_abc_1.abstractmethod
+    def Embed(
+        self,
+        request: _worker_service_pb2.EmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_worker_service_pb2.EmbedResponse], _abc.AsyncIterator[_worker_service_pb2.EmbedResponse]]:
+        """Turns texts into vectors. Narration comes as it is told; then a result, then a terminal state,
+        as in a job. The end of the call stops the work between two texts. INVALID_ARGUMENT: there is no
+        text, a text is longer than the context, or the vectors do not fit into one message, with both
+        numbers. RESOURCE_EXHAUSTED: its queue is full. UNIMPLEMENTED: the model has no vectors to give.
         """
 
     @_abc_1.abstractmethod

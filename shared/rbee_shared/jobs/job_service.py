@@ -8,7 +8,7 @@ import grpc
 
 from rbee.v1 import job_pb2, job_service_pb2 as pb, job_service_pb2_grpc as rpc
 from rbee_shared.contracts import wire
-from rbee_shared.errors import InvalidArgumentError, UnimplementedError
+from rbee_shared.errors import InvalidArgumentError
 from rbee_shared.ids import check_job_id, new_job_id
 from rbee_shared.jobs.kinds import CANCEL_BY_DEFAULT
 from rbee_shared.jobs.registry import JobEntry
@@ -90,7 +90,6 @@ class JobService(rpc.JobServiceServicer):
         kind = request.operation.WhichOneof("kind")
         if kind is None:
             raise InvalidArgumentError("operation.kind is not set", reason="OPERATION_MISSING")
-        refuse_unsupported(request)
         cancels = on_disconnect(request.on_disconnect, kind) == job_pb2.ON_DISCONNECT_CANCEL
         job = job_pb2.Job(
             id=check_job_id(current().job_id or new_job_id()),
@@ -104,18 +103,6 @@ class JobService(rpc.JobServiceServicer):
             job,
             timeout_s=timeout_s(request, kind, call_time_s if cancels else None),
             lease_s=0.0 if cancels else lease_s(request),
-        )
-
-
-def refuse_unsupported(request: pb.RunJobRequest) -> None:
-    """Refuse terms that the contract has and this version cannot keep.
-
-    Raises:
-        UnimplementedError: there are such terms.
-    """
-    if request.priority == job_pb2.PRIORITY_BATCH:
-        raise UnimplementedError(
-            "this version cannot keep priority BATCH", reason="TERMS_UNSUPPORTED"
         )
 
 

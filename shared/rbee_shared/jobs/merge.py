@@ -13,6 +13,7 @@ TERMINAL = {
 }
 FOLDED_ACTOR, FOLDED_ACTION, FOLDED_FIELD = "rbee", "folded", "folded_count"
 FORGOTTEN_ACTION = "texts_forgotten"
+FORGOTTEN = "the text of the answer is not kept any more"
 FOLDED_MIN = 2
 FOLDED_COUNT_MAX = 2**40  # of one event; the next hop may say anything
 
@@ -100,19 +101,45 @@ def fold(
     return kept, one
 
 
+def holds_text(event: job_pb2.JobEvent) -> bool:
+    """Whether this event holds what was made of a prompt: tokens, calls of tools, vectors."""
+    return event.HasField("completion") or _result_holds_text(event)
+
+
 def without_texts(events: Sequence[job_pb2.JobEvent]) -> list[job_pb2.JobEvent]:
-    """Return the events of an ended job with one narration in the place of all its tokens."""
+    """Return the events of an ended job with one narration in the place of all its tokens.
+
+    Its result stays, without the arguments of calls and without vectors.
+    """
     tokens = [event for event in events if event.HasField("completion")]
-    kept = [event for event in events if not event.HasField("completion")]
+    kept = [
+        _result_without_text(event) if _result_holds_text(event) else event
+        for event in events
+        if not event.HasField("completion")
+    ]
     if tokens:
-        kept.append(texts_forgotten(tokens[-1]))
+        kept.append(_told(tokens[-1], FORGOTTEN_ACTION, FORGOTTEN))
         kept.sort(key=lambda event: event.sequence)
     return kept
 
 
-def texts_forgotten(last: job_pb2.JobEvent) -> job_pb2.JobEvent:
-    """Return what is told in the place of the tokens up to this event."""
-    return _told(last, FORGOTTEN_ACTION, "the text of the answer is not kept any more")
+def _result_holds_text(event: job_pb2.JobEvent) -> bool:
+    if not event.HasField("result"):
+        return False
+    finishes = event.result.infer.finishes
+    return bool(event.result.embed.embeddings) or any(
+        call.arguments for finish in finishes for call in finish.tool_calls
+    )
+
+
+def _result_without_text(event: job_pb2.JobEvent) -> job_pb2.JobEvent:
+    copy = _copy(event)
+    if copy.result.HasField("embed"):
+        copy.result.embed.ClearField("embeddings")
+    for finish in copy.result.infer.finishes:
+        for call in finish.tool_calls:
+            call.ClearField("arguments")
+    return copy
 
 
 def _is_past(event: job_pb2.JobEvent) -> bool:

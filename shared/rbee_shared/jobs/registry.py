@@ -84,10 +84,12 @@ def fingerprint_of(operation: operation_pb2.Operation) -> bytes:
 
 
 def strip_texts(operation: operation_pb2.Operation) -> None:
-    """Take prompts out of an operation."""
+    """Take prompts out of an operation, and what an answer was to look like."""
     if operation.HasField("infer"):
-        operation.infer.ClearField("conversation")
-        operation.infer.ClearField("prompt")
+        for field in ("conversation", "prompt", "begun_token_ids"):
+            operation.infer.ClearField(field)
+        if operation.infer.HasField("sampling"):
+            operation.infer.sampling.ClearField("response_format")
     if operation.HasField("embed"):
         operation.embed.ClearField("inputs")
 

@@ -125,7 +125,12 @@ class JobRunner:
         context.run(
             JOB.set,
             JobContext(
-                entry.id, request.correlation_id, deadline_s, story=log, private=request.private
+                entry.id,
+                request.correlation_id,
+                deadline_s,
+                story=log,
+                private=request.private,
+                priority=request.priority,
             ),
         )
         work = self._tasks.create_task(

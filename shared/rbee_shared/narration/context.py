@@ -30,7 +30,7 @@ class JobContext:
     """What travels with a job. `deadline_s` is on the loop's clock; None is no deadline.
 
     `story` is None where the job id is not known: what is told is then dropped, never an error.
-    The texts of a `private` job are kept only while it runs.
+    The texts of a `private` job are kept only while it runs. `priority` is the wire's number.
     """
 
     job_id: str
@@ -38,6 +38,7 @@ class JobContext:
     deadline_s: float | None = None
     story: Story | None = None
     private: bool = False
+    priority: int = 0
 
 
 NO_DEADLINE_S = 24 * 3_600.0

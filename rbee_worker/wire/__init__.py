@@ -1,0 +1,1 @@
+"""Between the engine's frozen values and wire messages."""
