@@ -28,6 +28,13 @@ def test_a_model_without_a_template_says_so() -> None:
     assert "--raw" in info.value.hint
 
 
+@pytest.mark.parametrize(
+    ("source", "knows"), [(None, False), (CHATML, False), ("{{ tools | tojson }}", True)]
+)
+def test_whether_it_can_tell_the_model_of_tools(source: str | None, *, knows: bool) -> None:
+    assert ChatTemplate(source).knows_tools is knows
+
+
 def test_a_template_may_refuse() -> None:
     with pytest.raises(InvalidArgumentError, match="no system please"):
         render("{{ raise_exception('no system please') }}")

@@ -205,3 +205,17 @@ def test_texts_that_wait_to_become_vectors_are_bounded() -> None:
     refused = [each for each in heard if isinstance(each, QueueFullError)]
     assert len(refused) == 1
     assert len(heard) == WAITING_MAX + 1
+
+
+def test_texts_that_nobody_wants_any_more_are_not_computed() -> None:
+    model, heard = session(), list[Floats | RbeeError]()
+    asker = Asker(heard.append)
+
+    def leave() -> None:
+        asker.is_gone = asker.is_gone or model.calls["embed"] == 2
+
+    stage = Stage(model, seen=leave)
+    stage.loop.commands.put_nowait(Embed([[1]] * 50, asker))
+    stage.play(request(1, most=30))
+    assert heard == []
+    assert model.calls["embed"] == 2
