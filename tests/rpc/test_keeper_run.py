@@ -73,18 +73,16 @@ async def test_all_that_is_said_of_sampling_is_asked_for(rbee: Keeper) -> None:
 
 async def test_a_form_and_tools_are_asked_for(rbee: Keeper, tmp_path: Path) -> None:
     (tmp_path / "tools.json").write_text('[{"name": "find"}]')
-    for arguments, form in (
-        (("--schema", '{"type": "object"}'), {"json_schema": '{"type": "object"}'}),
-        (("--regex", "a+"), {"regex": "a+"}),
-        (
-            ("--choice", "yes", "--choice", "no"),
-            {"choices": inference_pb2.Choices(options=["yes", "no"])},
-        ),
-        (("--grammar", "tools.json"), {"grammar": '[{"name": "find"}]'}),
+    form = inference_pb2.ResponseFormat
+    choices = inference_pb2.Choices(options=["yes", "no"])
+    for arguments, expected in (
+        (("--schema", '{"type": "object"}'), form(json_schema='{"type": "object"}')),
+        (("--regex", "a+"), form(regex="a+")),
+        (("--choice", "yes", "--choice", "no"), form(choices=choices)),
+        (("--grammar", "tools.json"), form(grammar='[{"name": "find"}]')),
     ):
         done = await rbee("run", "smollm2", "hi", *arguments)
         assert done.code == 0, done.err
-        expected = inference_pb2.ResponseFormat(**form)  # pyright: ignore[reportArgumentType]
         assert rbee.last().sampling.response_format == expected
     done = await rbee("run", "smollm2", "hi", "--tools", "tools.json", "--tool-choice", "find")
     assert done.code == 0, done.err
